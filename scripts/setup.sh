@@ -30,7 +30,7 @@ compile_largest() {
   local packages names
   packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   names=(torch torchvision sympy scipy pandas matplotlib networkx onnxscript)
-  # Some packages have files that no Python compiles, tests of parsers.
+  # Some packages contain invalid Python files: tests of parsers.
   .venv/bin/python -m compileall -q -j 0 "${names[@]/#/$packages/}" >/dev/null || true
 }
 
@@ -42,7 +42,7 @@ count_test_workers() {
 }
 
 # Lint, types and pytest with these arguments. The types are checked beside the tests, whose workers
-# wait for devices, and for each other at the end; mypy speaks after them.
+# wait for devices, and for each other at the end; mypy prints after them.
 test_beside_types() {
   ruff check .
   ruff format --check .

@@ -123,7 +123,7 @@ def _take_over(model: nn.Module) -> None:
 
 
 def _freeze_first(model: nn.Module) -> list[nn.Parameter]:
-    """Keep the blocks of the large maps as ImageNet made them; return what is left to train.
+    """Freeze the blocks of the large maps; return the parameters to train.
 
     They see edges and colours, which any categories share, and cost a third of the time.
     """

@@ -1,4 +1,4 @@
-"""A small network with places that int8 hurts, and pictures for it."""
+"""A small network whose accuracy suffers in int8, and random pictures for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def net():
     stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU6(inplace=True))
     head = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, CLASSES))
     model = nn.Sequential(stem, Block(), Block(), *head).eval()
-    with torch.no_grad():  # untrained weights hardly let a picture through to the answers
+    with torch.no_grad():  # otherwise the logits hardly depend on the picture
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.weight.mul_(3)
@@ -34,9 +34,9 @@ def net():
 
 
 def damaged():
-    """Return the network with one channel of a layer a thousand times the others.
+    """Return the network with one channel of a layer scaled by a thousand.
 
-    The next layer divides by as much, so that in float nothing changes.
+    The next layer's weights are divided by the same factor, so float answers are unchanged.
     """
     import torch
 
@@ -61,7 +61,7 @@ def pictures(count: int, seed: int = 0):
 
 
 def case(model, granularity: str = "per-tensor", labelled: bool = False):
-    """Return what an analysis measures with: 16 pictures to calibrate, 48 to judge."""
+    """Return the inputs of an analysis: 16 pictures for calibration, 48 for measuring."""
     import torch
 
     from kit.analysis.case import Case

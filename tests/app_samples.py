@@ -1,9 +1,9 @@
-"""An app that is not there: answers on a virtual device what the real one would write.
+"""A fake app: writes on a virtual device the results that the real app would write.
 
-The virtual device has no ART. A thread of the test watches what its `am` allowed, runs kit's
+The virtual device has no ART. A thread of the test polls for starts that `am` allowed, runs kit's
 Python runner on this machine with the options of the extras, and places the result file that
-`android_app/contract.json` describes. So everything on kit's side is real: adb, `run-as`,
-polling, the events, the answer of a real runtime. Nothing of the app's own code is.
+`android_app/contract.json` describes. Everything on kit's side is real: adb, `run-as`,
+polling, the events, the answer of a real runtime. None of the app's own code runs.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class PretendApp:
     """Answers measurements of one device while a `with` block runs.
 
     Args:
-        device: where the app is said to be installed.
-        bundle: that it has.
-        change: is given each record before it is written.
-        silent: write nothing at all, as an app that crashed.
-        app_id: of the app.
+        device: the device that reports the app as installed.
+        bundle: the bundle in the app.
+        change: called with each record before it is written.
+        silent: write nothing, like an app that crashed.
+        app_id: the app's package name.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class PretendApp:
 
 
 def load_program(name: str) -> ModuleType:
-    """Return one of the Python files of `android_app`, which is no package."""
+    """Import a Python file of `android_app`, which is not a package."""
     file = Path(__file__).parents[1] / "android_app" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec
@@ -126,7 +126,7 @@ def load_program(name: str) -> ModuleType:
 
 
 def starts(device: Device, app_id: str = contract.APP_ID) -> list[tuple[str, ...]]:
-    """Return the words of each `am start` of an app that the device allowed."""
+    """Return the arguments of each `am start` of an app that the device allowed."""
     file = device.state.values / "known" / app_id / "started"
     text = file.read_text() if file.exists() else ""
     return [tuple(row.split(US)[1:]) for row in text.split(US + RS + US) if row]
@@ -150,7 +150,7 @@ def jar(file: Path, *names: str) -> bytes:
 
 
 def library() -> Path:
-    """Return a real shared library of this machine, made for pages of 4 KB."""
+    """Return a shared library of this machine, aligned to 4 KB pages."""
     import numpy
 
     return next((Path(numpy.__file__).parent / "_core").glob("_multiarray_umath*.so"))
@@ -166,7 +166,7 @@ def extras_of(words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
-    """Measure as the extras say, and return the events and the raw answer."""
+    """Measure with the options of the extras; return the events and the raw answer."""
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         source.write_bytes(bundle.read_inputs(1).pack())
@@ -189,9 +189,9 @@ def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], b
 
 
 def event(line: str) -> dict[str, Any]:
-    """Return a runner's event as the app would say it."""
+    """Return a runner's event in the app's form."""
     actual = json.loads(line)
-    actual.pop("crc", None)  # the app sends none
+    actual.pop("crc", None)  # the app does not send it
     if actual["event"] == "start":
         actual["versions"] = {"runner": "app", "app": "0", "onnxruntime-android": "0"}
     return actual

@@ -26,11 +26,11 @@ from kit.signature import Signature, TensorSpec, stack
 CLASSES = 7
 PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-SMALL_NET = f"{Path(__file__).with_name('small_net.py')}:make"  # as `kit build` is given it
+SMALL_NET = f"{Path(__file__).with_name('small_net.py')}:make"  # the argument of `kit build`
 
 
 def net(step: float = 0.0, bias: float = 0.0, classes: int = CLASSES):
-    """Return a small network, its weights rounded to multiples of `step` if that is not 0."""
+    """Return a small network; a nonzero `step` rounds its weights to multiples of it."""
     import torch
     from torch import nn
 
@@ -52,7 +52,7 @@ def make(
     pre: Preprocessing = PRE,
     classes: int = CLASSES,
 ) -> Bundle:
-    """Write a bundle of these models, or files of models, without `kit build`."""
+    """Write a bundle of models or of model files, without `kit build`."""
     import torch
 
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
@@ -141,5 +141,5 @@ def draw(root: Path, count: int, name: Callable[[int], str]) -> Path:
 
 
 def draw_labelled(folder: Path) -> Path:
-    """Draw more pictures than fit in two chunks, labelled by their names."""
+    """Draw more pictures than two chunks hold, with labels in their file names."""
     return draw(folder, 2 * CHUNK + 5, lambda i: f"{i % CLASSES:04}_{i:03}.png")

@@ -1,4 +1,4 @@
-"""Detectors as a user may have them: small, with constructed weights that find drawn shapes."""
+"""Small detectors of users, with weights constructed to detect the drawn shapes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 
 FILE = str(Path(__file__))
 SIDE, STRIDE, SHAPE = 96, 8, 20
-POOL, WINDOW = 4, 9  # pixels that the first layer joins, and what the second one sees of them
+POOL, WINDOW = 4, 9  # pooling size in pixels, and kernel size on the pooled map
 CELLS = SIDE // STRIDE
 
 
 def place_anchors() -> torch.Tensor:
-    """Return corners [144, 4] of squares as large as the shapes, one for each cell."""
+    """Return corners [144, 4] of shape-sized squares, one per cell."""
     centres = torch.arange(CELLS) * STRIDE + POOL / 2  # of the windows
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     middle = torch.stack([x, y], -1).reshape(-1, 2)
@@ -23,7 +23,7 @@ def place_anchors() -> torch.Tensor:
 
 
 def _fill_head(head: nn.Conv2d) -> None:
-    """Let scores be large where a shape of a colour fills an anchor, and deltas its offset."""
+    """Set weights: high scores where a shape fills an anchor, deltas equal to its offset."""
     axis = POOL * (torch.arange(WINDOW) + 0.5 - WINDOW / 2)
     inside = ((axis[:, None].abs() < SHAPE / 2) & (axis.abs() < SHAPE / 2)).float()
     area = SHAPE**2 / POOL**2
@@ -38,7 +38,7 @@ def _fill_head(head: nn.Conv2d) -> None:
 
 
 class Shapes(nn.Module):
-    """Red squares and green circles on black, as an SSD gives them: raw scores and deltas."""
+    """Detects red squares and green circles; outputs raw scores and deltas, as an SSD does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Shapes(nn.Module):
 
 
 class Joined(Shapes):
-    """One tensor [N, 4 + 2, 144] of boxes in pixels and probabilities, as YOLO has it."""
+    """Outputs one tensor [N, 4 + 2, 144] of boxes in pixels and probabilities, as YOLO does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Joined(Shapes):
 
 
 class Corners(Shapes):
-    """Boxes and scores, decoded, as shares of the picture."""
+    """Outputs scores and decoded boxes in coordinates relative to the picture's size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ def make_retinanet():
 
 
 def _widen(model: nn.Module) -> nn.Module:
-    """Return a detector whose untrained scores and boxes differ from place to place."""
+    """Draw larger random weights for the heads, so that scores and boxes vary over the picture."""
     with torch.no_grad():
         for name, value in model.head.named_parameters():
             if name.endswith("weight"):

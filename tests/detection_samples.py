@@ -1,4 +1,4 @@
-"""Pictures of coloured shapes, with COCO's and YOLO's annotations of them."""
+"""Pictures of coloured shapes, with annotations in COCO's and YOLO's formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = ((220, 20, 20), (20, 220, 20))
 
 
 def write_set(root: Path, count: int = 10) -> Path:
-    """Write `pictures` with `annotations.json` beside them, and `labels` in YOLO's form."""
+    """Write `pictures`, `annotations.json` (COCO) and `labels` (YOLO)."""
     for folder in ("pictures/a", "labels/a"):
         (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(0)

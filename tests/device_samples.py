@@ -1,4 +1,4 @@
-"""Devices as the tests of measuring use them: kit's own connection, with keys made once."""
+"""Device connections for the tests of measuring: kit's own adb client, keys made once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from kit.devices.storage import TransferProgress
 from kit.devices.transport import Transport
 from kit.results.latency import LatencyResult, Plan
 
-# How the command line of a runner begins.
+# Start of a runner's command line.
 RUNNER = "/data/local/tmp/kit/sets/"
 STAY = "stay_on_while_plugged_in"
-# One short process, and no memory pass.
+# One short process without a memory pass.
 QUICK = Plan(
     name="quick",
     warmup_runs=1,
@@ -36,7 +36,7 @@ QUICK = Plan(
     max_seconds=20,
     memory=False,
 )
-# One process that runs until it is ended.
+# One process that runs until it is killed.
 ENDLESS = QUICK.model_copy(
     update={"name": "custom", "seconds": 100.0, "max_seconds": 100.0, "memory": True}
 )
@@ -49,7 +49,7 @@ def adb_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> Iterator[None]:
-    """No adb server of this machine and no chosen device: kit connects by itself."""
+    """Hide this machine's adb server and unset the selected device: kit connects directly."""
     for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ANDROID_USER_HOME", str(adb_keys))
@@ -82,7 +82,7 @@ def opened(
 
 
 def is_whole(result: LatencyResult, samples: int) -> bool:
-    """Whether a result of one process has its samples and the right answer."""
+    """Return whether a result of one process has all samples and the right answer."""
     (run,) = result.runs
     (process,) = run.processes
     return (
@@ -94,7 +94,7 @@ def is_whole(result: LatencyResult, samples: int) -> bool:
 
 
 def left(device: Virtual, before: dict[str, str] | None = None) -> list[str]:
-    """Return what a measurement left on a device: files but the kept ones, settings, processes."""
+    """Return leftovers of a measurement on a device: files not kept, settings, processes."""
     actual = [
         name
         for name in device.files()
@@ -104,14 +104,14 @@ def left(device: Virtual, before: dict[str, str] | None = None) -> list[str]:
         actual.append(f"settings {device.state.settings()['global']}")
     if device.state.fixed_performance not in ("false", "unsupported"):
         actual.append("fixed performance")
-    deadline = time.monotonic() + 3  # what was killed is gone a moment later
+    deadline = time.monotonic() + 3  # a killed process takes a moment to disappear
     while runners(device) and time.monotonic() < deadline:
         time.sleep(0.02)
     return [*actual, *runners(device)]
 
 
 def runners(device: Virtual) -> list[str]:
-    """Return the command lines of runners, and of what started them, that live on a device."""
+    """Return the command lines of running runners, and of their parents, on a device."""
     lines = [" ".join(p.arguments) for p in device.processes()]
     return [line for line in lines if line.startswith(RUNNER) or ">out 2>err" in line]
 
@@ -119,7 +119,7 @@ def runners(device: Virtual) -> list[str]:
 def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 

@@ -1,13 +1,13 @@
-"""What devices say, in the shapes that Android 7 to 16 write it.
+"""Output of device commands, in the formats of Android 7 to 16.
 
-Written for these tests after the formats of AOSP and of vendors.
+Written for these tests, following the formats of AOSP and of vendors.
 """
 
 from __future__ import annotations
 
 
 def text(lines: str) -> str:
-    """Return a text without the indentation of this file."""
+    """Remove this file's indentation from a text."""
     return "\n".join(line.removeprefix("    ") for line in lines.strip("\n").split("\n"))
 
 
@@ -57,7 +57,7 @@ BATTERY = text("""
       technology: Li-ion
 """)
 
-# A vendor's: another scale, sources added, and a list after it that repeats names.
+# A vendor's variant: other scale, extra sources, and a second list with the same names.
 VENDOR_BATTERY = text("""
     Current Battery Service state:
       (UPDATES STOPPED -- use 'reset' to restart)

@@ -1,4 +1,4 @@
-"""Small models for the tests of ExecuTorch, and MobileNetV2 as the kit lowers it."""
+"""Small models for the tests of ExecuTorch, and blocks of MobileNetV2 as kit lowers them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def quantized(model, example):
 
     config = get_symmetric_quantization_config(is_per_channel=True)
     quantizer = XNNPACKQuantizer().set_global(config)
-    # These models have no BatchNorm, and exporting what it would be compared with takes long.
+    # These models have no BatchNorm; the export for the comparison would be slow.
     quantizer.SUPPORTED_PATTERNS = [p for p in quantizer.SUPPORTED_PATTERNS if "_bn" not in p.name]
     prepared = prepare_pt2e(torch.export.export(model, (example,)).module(), quantizer)
     prepared(example)
@@ -46,14 +46,14 @@ def quantized(model, example):
 
 
 def mobilenet_v2(method: str, fold: bool = True):
-    """Return blocks of MobileNetV2 0.35 at 96 px as the kit lowers them, and an example.
+    """Return blocks of MobileNetV2 0.35 at 96 px as kit lowers them, and an example input.
 
-    The blocks without and with an expansion, one of them with a sum: every kind of layer is in
-    them, and the others of the same take long.
+    Blocks without and with an expansion, one with a residual sum: together they contain every
+    kind of layer. More blocks would only be slower.
 
     Args:
-        method: of quantization.
-        fold: leave no BatchNorm, as the kit does.
+        method: the quantization method.
+        fold: fold BatchNorm, as kit does.
     """
     import torch
     from torch import nn
@@ -78,7 +78,7 @@ def mobilenet_v2(method: str, fold: bool = True):
 
 
 def small(name: str):
-    """Return a small model that has what one of XNNPACK's optional passes looks for."""
+    """Return a small model with the pattern that one of XNNPACK's optional passes rewrites."""
     import torch
     from torch import nn
     from torch.nn import functional as F

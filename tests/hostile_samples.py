@@ -1,6 +1,6 @@
-"""Adb servers and daemons that answer what no real one does: faults that cannot be had otherwise.
+"""Adb servers and daemons with malformed or malicious answers, which no real one gives.
 
-Both run on threads of the test. What they send is up to a function that gets the socket.
+Both run on threads of the test. A function that takes the socket determines what they send.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Send = Callable[[socket.socket], None]
 
 
 def packet(kind: int, data: bytes) -> bytes:
-    """Return a packet of shell_v2."""
+    """Return a packet of the shell_v2 protocol."""
     return struct.pack("<BI", kind, len(data)) + data
 
 
 def answer(text: str) -> Send:
-    """Return what sends a command's whole answer."""
+    """Return a function that sends a command's complete answer."""
     data = text.encode(errors="surrogateescape")
 
     def send(link: socket.socket) -> None:
@@ -42,7 +42,7 @@ NOTHING = answer("")
 
 
 def endless(data: bytes) -> Send:
-    """Return what sends the same bytes again and again, until nobody reads them."""
+    """Return a function that sends the same bytes repeatedly until the connection closes."""
 
     def send(link: socket.socket) -> None:
         while True:
@@ -52,7 +52,7 @@ def endless(data: bytes) -> Send:
 
 
 def facts(**output: str) -> Send:
-    """Return the answer to the script of `kit.devices.facts`; a good phone but for `said`."""
+    """Return the answer to the script of `kit.devices.facts`; a good phone except for `output`."""
     from kit.devices import facts
 
     good = {
@@ -68,7 +68,7 @@ def facts(**output: str) -> Send:
 
 @contextmanager
 def listening(handle: Send) -> Iterator[int]:
-    """Serve each connection on a thread; give the port."""
+    """Serve each connection on a thread; yield the port."""
     kept: list[socket.socket] = []
 
     def one(link: socket.socket) -> None:
@@ -108,7 +108,7 @@ def adb_server(
     sync: Send = NOTHING,
     devices: str = f"{SERIAL}\tdevice\n",
 ) -> Iterator[int]:
-    """An adb server with one device; give its port."""
+    """Run an adb server with one device; yield its port."""
 
     def block(text: str) -> bytes:
         data = text.encode(errors="surrogateescape")
@@ -126,11 +126,11 @@ def adb_server(
             if request.startswith("host:transport:"):
                 link.sendall(b"OKAY")
                 continue
-            known = {"shell": shell, "sync:": sync}.get(request.partition(",")[0])
-            if known is None:
+            service = {"shell": shell, "sync:": sync}.get(request.partition(",")[0])
+            if service is None:
                 return link.sendall(b"FAIL0006closed")
             link.sendall(b"OKAY")
-            return known(link)
+            return service(link)
 
     with listening(handle) as port:
         yield port
@@ -144,7 +144,7 @@ def message(name: bytes, one: int, two: int, data: bytes = b"") -> bytes:
 
 @contextmanager
 def daemon(after_open: Callable[[socket.socket, int], None]) -> Iterator[int]:
-    """An adb daemon that lets everybody in; gets the number of the host's first stream."""
+    """Run an adb daemon that accepts every host; `after_open` gets the first stream's number."""
 
     def handle(link: socket.socket) -> None:
         while True:
@@ -162,9 +162,9 @@ def daemon(after_open: Callable[[socket.socket, int], None]) -> Iterator[int]:
 
 
 def limited(*words: str, port: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python with 1 GiB of address space and 60 s of processor time; stdout is its own.
+    """Run Python with 1 GiB of address space and 60 s of processor time.
 
-    An attack fills more memory, or takes longer, in the seconds that it is given.
+    A successful attack would exceed these limits.
     """
 
     def limit() -> None:
@@ -172,7 +172,7 @@ def limited(*words: str, port: int | None = None) -> subprocess.CompletedProcess
         resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 
     names = {} if port is None else {"ANDROID_ADB_SERVER_PORT": str(port)}
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each reserves memory
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads reserve memory
     return subprocess.run(
         [sys.executable, *words],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Networks that take pictures in other ways than RGB of 0 to 1 with channels first."""
+"""Networks whose inputs are not RGB from 0 to 1 with channels first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _make_net(channels: int) -> nn.Sequential:
 
 
 class Last(nn.Module):
-    """As networks from Caffe by way of TensorFlow: BGR of 0 to 255 less a mean, channels last."""
+    """Caffe-style input: BGR from 0 to 255 minus a mean, channels last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Last(nn.Module):
 
 
 class Grey(nn.Module):
-    """One channel."""
+    """Input with one channel."""
 
     def __init__(self) -> None:
         super().__init__()

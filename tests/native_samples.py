@@ -38,7 +38,7 @@ def here(runner: RunnerSet) -> list[str]:
 
 @cache
 def runner(name: str) -> RunnerSet:
-    """Return the runner of this machine for a format, built if need be."""
+    """Return this machine's runner for a format; builds it if necessary."""
     if HERE is None:
         pytest.skip("there are no native runners for this system")
     if shutil.which("g++") is None:
@@ -48,7 +48,7 @@ def runner(name: str) -> RunnerSet:
 
 @cache
 def arm_runner(name: str) -> RunnerSet:
-    """Return a runner for arm64-v8a; built if need be, for which a wheel is fetched."""
+    """Return a runner for arm64-v8a; fetches a wheel and builds it if necessary."""
     if shutil.which("aarch64-linux-gnu-g++") is None:
         pytest.skip("aarch64-linux-gnu-g++ is not installed")
     try:
@@ -58,7 +58,7 @@ def arm_runner(name: str) -> RunnerSet:
 
 
 def _build(abi: str, name: str) -> RunnerSet:
-    """Build a runner; of several workers that need it, one compiles and the others wait."""
+    """Build a runner once: one worker compiles it while the others wait."""
     lock = Path(tempfile.gettempdir()) / f"kit-tests-{os.getuid()}-{abi}-{name}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -67,7 +67,7 @@ def _build(abi: str, name: str) -> RunnerSet:
 
 
 def emulated(root: Path) -> Command:
-    """Return how to run an arm64 runner here, with a folder that stands in for files of here."""
+    """Return the command that emulates an arm64 runner, with a folder in place of host files."""
 
     def command(result: RunnerSet) -> list[str]:
         try:
@@ -79,7 +79,7 @@ def emulated(root: Path) -> Command:
 
 
 def run(result: RunnerSet, request: Request, command: Command = here) -> Transcript:
-    """Run a request to its end, as `kit bench` does."""
+    """Run a request to its end, like `kit bench`."""
     return drive.run(
         local.open(None), request, drive.environment(request.threads), command(result), 60.0
     )
@@ -106,7 +106,7 @@ def export(folder: Path, name: str, method: str) -> Path:
 
 
 def settled(images):
-    """Return a network whose BatchNorm has seen pictures: untrained ones answer with zeros."""
+    """Return a network with BatchNorm statistics of pictures: untrained ones return zeros."""
     return copy.deepcopy(_settled(len(images)))
 
 
@@ -157,7 +157,7 @@ def answer(request: Request) -> np.ndarray:
 
 
 def by_python(request: Request, folder: Path) -> np.ndarray:
-    """Return what the Python runner answers, in a process of its own."""
+    """Return the answers of the Python runner, run in a separate process."""
     own = replace(request, out=str(folder / "python.bin"))
     drive.run(local.open(None), own, drive.environment(1))
     return answer(own)

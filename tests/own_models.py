@@ -1,4 +1,4 @@
-"""Networks as a user may write them, in a file of the user's own; see `test_user_models`."""
+"""Networks as in a user's own file; see `test_user_models`."""
 
 import torch
 from own_parts import Block
@@ -41,7 +41,7 @@ class Concat(nn.Module):
 
 
 class Attention(nn.Module):
-    """A parameter that is added, and a module of torch's that tracing does not enter."""
+    """An added parameter, and a torch module that tracing does not enter."""
 
     def __init__(self):
         super().__init__()
@@ -72,7 +72,7 @@ class Transformer(Attention):
 
 
 class Functional(nn.Module):
-    """Layers that are functions, a decision on a shape, and arguments that are not used."""
+    """Layers as functions, a branch on a shape, and unused arguments."""
 
     def __init__(self):
         super().__init__()
@@ -89,7 +89,7 @@ class Functional(nn.Module):
 
 
 class Overwrites(nn.Module):
-    """What is added was rectified in place."""
+    """An addition whose operand a ReLU modified in place."""
 
     def __init__(self):
         super().__init__()
@@ -129,7 +129,7 @@ class Forgetful(nn.Module):
 def resnet():
     import timm
 
-    # A quarter as wide as it is: rounding goes with the cube of a layer's inputs.
+    # A quarter of the usual width: the rounding error grows with the cube of a layer's inputs.
     return timm.create_model("resnet10t", num_classes=10, channels=(16, 32, 64, 128))
 
 

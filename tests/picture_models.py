@@ -1,4 +1,4 @@
-"""Networks of the tasks of pictures, as a user may have them; small, and sure of their answers."""
+"""Small networks for the picture tasks, with clear margins between their answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Maps(nn.Module):
 
 
 class Named(Maps):
-    """What torchvision's networks return: a dict, at the input's size, with an auxiliary head."""
+    """Returns a dict like torchvision's networks: at the input's size, with an auxiliary head."""
 
     def __init__(self) -> None:
         super().__init__()

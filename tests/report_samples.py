@@ -77,12 +77,12 @@ def bundle(quantize: str = "static", **changes: Any) -> BundleRef:
 
 
 def digest(name: str, quantize: str) -> str:
-    """Return the SHA-256 that stands for a file of the samples."""
+    """Return a SHA-256 for a file of the samples."""
     return hashlib.sha256(repr((name, quantize)).encode()).hexdigest()
 
 
 def identity(number: int = 1, **device: Any) -> Identity:
-    """Return the identity of measurement number so and so, on a device of its own."""
+    """Return the identity of a numbered measurement on a device of its own."""
     fields: dict[str, Any] = {
         "model": "X13SAE",
         "soc": "AMD EPYC 9R14",

@@ -27,14 +27,14 @@ class Branching(nn.Module):
 
 
 class Undecidable(nn.Module):
-    """A branch on values, in Python that no compiler takes."""
+    """A branch on values, in Python that no compiler accepts."""
 
     def forward(self, x, *rest):
         return x + 1 if bool(x.sum() > 0) else x - 1
 
 
 class Straight(nn.Module):
-    """Nothing that depends on the input; Python that torch.jit.script does not take."""
+    """Control flow independent of the input, in Python that torch.jit.script rejects."""
 
     def forward(self, x, *rest):
         return {"y": x * 2}["y"]

@@ -1,4 +1,4 @@
-"""What takes long to make, made once in a session and read by every worker."""
+"""Slow builds, made once per session and read by every worker."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Once = Callable[[str, Make], Path]
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Return a function that fills a folder once: who asks first does it, the others wait."""
+    """Return a function that fills a folder once: the first caller builds, the others wait."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # which all workers of this session have in common
@@ -65,7 +65,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 class Here:
-    """Lowers in this process, in place of `workers.Pool`: its children import for long."""
+    """Replaces `workers.Pool` by lowering in this process: imports in children are slow."""
 
     def __init__(self, tasks: Iterable[workers.ChildTask], *_: object) -> None:
         self._tasks = tuple(tasks)
@@ -103,13 +103,13 @@ def lower_here() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def lowered_here() -> Iterator[None]:
-    """Builds of this module whose children are not what is tested; those of others have them."""
+    """Lower in this process, for modules that do not test the children of a build."""
     with lower_here():
         yield
 
 
 class SessionHere(isolated.IsolatedSession):
-    """Loads and runs a file in this process: a child of an evaluation imports for seconds."""
+    """Loads and runs a file in this process: imports in a child take seconds."""
 
     def __init__(self, key: ArtifactKey, path: Path, threads: int) -> None:
         self.name = key.name
@@ -121,7 +121,7 @@ class SessionHere(isolated.IsolatedSession):
 
 @pytest.fixture
 def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evaluations without children, where these are not what is tested."""
+    """Evaluate in this process, for tests that do not cover children."""
     monkeypatch.setattr(
         "kit.accuracy.open_session", lambda *words: nullcontext(SessionHere(*words))
     )
@@ -129,14 +129,14 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def predicted_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`kit predict` without children, each of which imports its runtime for seconds."""
+    """Run `kit predict` in this process: imports in a child take seconds."""
     monkeypatch.setattr(
         "kit.prediction.open_session", lambda *words: nullcontext(SessionHere(*words))
     )
 
 
 def negate(job_file: Path) -> None:
-    """Change the sign of the runtime's answers that a child left."""
+    """Change the sign of the answers that a child wrote."""
     job = lower.LoweringJob.model_validate_json(job_file.read_text())
     file = job.shared / lower.RUNTIME.format(name=job.key.name)
     values = signature.load(job.outputs, file)
@@ -145,7 +145,7 @@ def negate(job_file: Path) -> None:
 
 
 def build_apart(folder: Path, model: str, **fields: object) -> None:
-    """Build a model as `bundle` in a folder, whatever the user's cache has."""
+    """Build a model as `bundle` in a folder, independent of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIT_CACHE", str(folder / "cache"))
         kit.build(kit.make_recipe(model, **fields), folder / "bundle")
@@ -167,7 +167,7 @@ def random_int8(once: Once) -> Bundle:
 
 @pytest.fixture(scope="session")
 def official_int8(once: Once) -> Bundle:
-    """The main job's int8 bundle; calibrated with the evaluation pictures where they are."""
+    """The official int8 bundle; calibrated with the evaluation pictures if they are present."""
     pictures = SHARED / "imagenet-500.zip"
     given = {"calibrate": str(pictures)} if pictures.is_file() else {}
     try:
@@ -218,7 +218,7 @@ def rewrite(
     files: Mapping[str, np.ndarray | bytes],
     change: Callable[[dict[str, Any]], None] = lambda fields: None,
 ) -> Bundle:
-    """Write a copy of a bundle with other files and manifest fields, hashed anew."""
+    """Write a copy of a bundle with changed files and manifest fields, and new hashes."""
     manifest = source.manifest
     fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name != "files"}
     change(fields)
@@ -259,13 +259,13 @@ def make_golden(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(once: Once) -> Bundle:
-    """A float network in Lite and ONNX with golden inputs and outputs, as `kit build` has."""
+    """A float network in Lite and ONNX with golden inputs and outputs, as of `kit build`."""
     return bundles.load(once("tiny", make_golden) / "tiny")
 
 
 @pytest.fixture(scope="session")
 def lite_bundle(tiny_bundle, tmp_path_factory):
-    """The tiny bundle, which says its files' versions as `kit build` does."""
+    """The tiny bundle with the format versions that `kit build` records."""
 
     def change(fields) -> None:
         versions = {"lite": "bytecode 8", "onnx": "opset 18, IR 8"}
@@ -278,7 +278,7 @@ def lite_bundle(tiny_bundle, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def default_bundle(lite_bundle, tmp_path_factory):
-    """The tiny bundle with the three formats of `kit build`; ExecuTorch's is a file of its name."""
+    """The tiny bundle with the three formats of `kit build`; ExecuTorch's file is a placeholder."""
 
     def change(fields) -> None:
         lite = fields["artifacts"][0]
@@ -294,7 +294,7 @@ def default_bundle(lite_bundle, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def quantized(tiny_bundle, once: Once) -> Bundle:
-    """The tiny bundle under another name, whose ONNX file is said to be quantized."""
+    """The tiny bundle under another name, with its ONNX file recorded as quantized."""
 
     def change(fields) -> None:
         _, onnx = fields["artifacts"]
@@ -310,7 +310,7 @@ def quantized(tiny_bundle, once: Once) -> Bundle:
 
 @pytest.fixture(scope="session")
 def measured(tiny_bundle, quantized, once: Once) -> tuple[list[LatencyResult], list[str]]:
-    """What measuring both bundles gives, and the progress that it tells."""
+    """Results of measuring both bundles, and the reported progress."""
 
     def make(folder: Path) -> None:
         from kit.bench import measure
@@ -335,7 +335,7 @@ def measured(tiny_bundle, quantized, once: Once) -> tuple[list[LatencyResult], l
 
 @pytest.fixture(scope="session")
 def tensors_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The bundle that the app's own tests have: ONNX, six inputs and outputs, no picture."""
+    """The bundle of the app's own tests: ONNX, six inputs and outputs, no picture."""
     from app_samples import load_program
 
     folder = tmp_path_factory.mktemp("tensors") / "tensors"

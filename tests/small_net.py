@@ -12,7 +12,7 @@ def make() -> nn.Module:
 
 
 def make_probable() -> nn.Module:
-    """The same with a softmax at its end."""
+    """The same network with a softmax at its end."""
     return nn.Sequential(make(), nn.Softmax(1))
 
 

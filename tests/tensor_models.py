@@ -1,4 +1,4 @@
-"""Networks of the task tensors, and samples for them, as a user may have them."""
+"""Networks and samples for the task tensors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Recurrent(nn.Module):
 
 
 class Cell(nn.Module):
-    """A network of streams: one frame and a state in, a score and the next state out."""
+    """A streaming network: takes a frame and a state, returns a score and the next state."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`kit.evaluate`: its numbers against an independent computation, and what it refuses."""
+"""`kit.evaluate`: its numbers against an independent computation, and its errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kit.manifest.preprocessing import Preprocessing
 from kit.notices import render
 from kit.tasks.image_classification.tally import rank_classes
 
-# Without a child for each file: what is evaluated does not matter, or by whom.
+# No child process per file: these tests do not depend on isolation.
 HERE = pytest.mark.usefixtures("evaluated_here")
 
 
@@ -40,7 +40,7 @@ def pictures(tmp_path_factory) -> Path:
 
 
 def expected(root: Path, model: object) -> dict[str, float]:
-    """Compute the row of a model from scratch, with torchvision's transforms."""
+    """Compute a model's expected row independently, with torchvision's transforms."""
     import torch
     from torchvision import transforms as T
 
@@ -60,16 +60,16 @@ def expected(root: Path, model: object) -> dict[str, float]:
     }
 
 
-def test_it_stays_a_function_of_kit():
+def test_evaluate_stays_a_function_after_the_module_is_imported():
     assert kit.evaluate is evaluate
-    assert kit.evaluate is evaluate  # also after the import that the first access caused
+    assert kit.evaluate is evaluate  # still true after the first access has imported the module
 
 
 # Numbers
 
 
 @pytest.mark.slow
-def test_the_numbers_are_those_of_an_independent_computation(tiny, pictures):
+def test_numbers_equal_an_independent_computation(tiny, pictures):
     result = evaluate(tiny, pictures)
     reference, lite, onnx = result.rows
     assert [r.format for r in result.rows] == ["reference", "lite", "onnx"]
@@ -80,24 +80,24 @@ def test_the_numbers_are_those_of_an_independent_computation(tiny, pictures):
     assert (reference.top1, reference.top5) == (exact["top1"], exact["top5"])
     assert (reference.agreement, reference.sqnr_db) == (1.0, None)
     assert (lite.top1, lite.top5, lite.agreement) == (exact["top1"], exact["top5"], 1.0)
-    assert lite.sqnr_db is None or lite.sqnr_db > 100  # the same float network
+    assert lite.sqnr_db is None or lite.sqnr_db > 100  # the same float network as the reference
 
     rounded = expected(pictures, net(step=0.1))
-    assert 0 < rounded["agreement"] < 1  # else this test would see too little
+    assert 0 < rounded["agreement"] < 1  # otherwise the test would be too weak
     assert rounded["top1"] != rounded["top5"]
     assert (onnx.top1, onnx.top5) == (rounded["top1"], rounded["top5"])
     assert onnx.agreement == rounded["agreement"]
     assert onnx.sqnr_db == pytest.approx(rounded["sqnr_db"], abs=1e-3)
 
 
-def test_of_equal_logits_the_lower_class_comes_first():
+def test_ties_are_ranked_by_class_index():
     logits = np.array([[0, 3, 1, 3, 2, 1, 1]], np.float32)
     assert rank_classes(logits).tolist() == [[1, 3, 4, 2, 5]]
     assert rank_classes(np.zeros((1, 3), np.float32)).tolist() == [[0, 1, 2]]
 
 
 @HERE
-def test_each_picture_is_prepared_once_for_all_formats(tiny, pictures, monkeypatch):
+def test_each_picture_is_decoded_once_for_all_formats(tiny, pictures, monkeypatch):
     from kit.images import preprocess
 
     prepared = []
@@ -130,11 +130,11 @@ def test_a_zip_and_its_folder_give_the_same_result(tiny, pictures, tmp_path):
     assert (folder.pictures, packed.pictures) == ("set", "set.zip")
 
 
-# Which pictures
+# Selection of pictures
 
 
 @HERE
-def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
+def test_calibration_pictures_are_excluded_by_content(tmp_path, pictures):
     from kit.images import digest, open_set
 
     seen = [digest(p) for p in open_set(pictures).pictures[3:6]]
@@ -144,7 +144,7 @@ def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
     assert result.rows[0].images == 2 * CHUNK + 2
     assert evaluate(bundle, pictures, limit=10).rows[0].images == 10
 
-    # Only the contents count: a copy under another name is left out as well.
+    # Pictures are compared by content: a renamed copy is excluded too.
     others = draw(tmp_path / "others", 1, lambda i: f"0001_{i}.png")
     first = sorted(pictures.iterdir())[3]
     shutil.copy(first, others / "0005_renamed.png")
@@ -156,7 +156,7 @@ def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
 
 
 @HERE
-def test_a_limit_is_spread_evenly_and_is_the_same_every_time(tiny, tmp_path):
+def test_limit_samples_evenly_and_deterministically(tiny, tmp_path):
     root = draw(tmp_path / "set", 10, lambda i: f"{i // 2}/{i}.png")
     first, second = (evaluate(tiny, root, formats=["lite"], limit=5) for _ in range(2))
     assert first.rows[0].images == 5
@@ -171,7 +171,7 @@ def test_a_limit_is_spread_evenly_and_is_the_same_every_time(tiny, tmp_path):
 
 
 @HERE
-def test_labels_come_from_the_bundles_own_names(tmp_path):
+def test_folder_names_match_the_bundles_labels(tmp_path):
     names = ["cat", "dog", "Big Bird", *"defg"]
     bundle = make(tmp_path / "b", {"lite": net()}, labels=names)
     root = draw(tmp_path / "set", 6, lambda i: f"train/{('cat', 'big_bird')[i % 2]}/{i}.png")
@@ -193,7 +193,7 @@ def test_labels_from_a_csv(tiny, pictures, tmp_path):
 
 
 @HERE
-def test_without_labels_there_is_no_top1(tiny, tmp_path):
+def test_top1_is_none_without_labels(tiny, tmp_path):
     root = draw(tmp_path / "set", 3, lambda i: f"photo{i}.png")
     for row in evaluate(tiny, root).rows:
         assert row.top1 is None
@@ -202,16 +202,16 @@ def test_without_labels_there_is_no_top1(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "message"),
     [
         (["0001_a.png", "0007_b.png"], r"0007_b\.png has the label 7, .* classes 0 to 6"),
         (["0001_a.png", "b.png"], r"b\.png has no label, as 1 of 2 pictures"),
         (["1/a.png", "misc/b.png"], r"misc/b\.png has no label"),
     ],
 )
-def test_labels_that_do_not_fit(tiny, tmp_path, names, says):
+def test_mismatched_labels_are_refused(tiny, tmp_path, names, message):
     root = draw(tmp_path / "set", len(names), lambda i: names[i])
-    with pytest.raises(PictureError, match=says):
+    with pytest.raises(PictureError, match=message):
         evaluate(tiny, root)
 
 
@@ -220,7 +220,7 @@ def noted(bundle: Bundle, root: Path, **options: object) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("{0}/{1}.png", "labels: folder names as class indices"),
         ("000{0}_{1}.png", "labels: beginnings of file names as class indices"),
@@ -228,13 +228,13 @@ def noted(bundle: Bundle, root: Path, **options: object) -> list[str]:
     ],
 )
 @HERE
-def test_where_labels_come_from_is_printed(tiny, tmp_path, name, says):
+def test_source_of_labels_is_printed(tiny, tmp_path, name, message):
     root = draw(tmp_path / "set", 4, lambda i: name.format(i % 2, i))
-    assert noted(tiny, root) == ([] if says is None else [says])
+    assert noted(tiny, root) == ([] if message is None else [message])
 
 
 @HERE
-def test_where_other_labels_come_from_is_printed(tmp_path):
+def test_source_of_named_and_csv_labels_is_printed(tmp_path):
     bundle = make(tmp_path / "b", {"lite": net()}, labels=["cat", "dog", *"cdefg"])
     root = draw(tmp_path / "set", 4, lambda i: f"{('cat', 'dog')[i % 2]}/{i}.png")
     assert noted(bundle, root) == ["labels: folder names as category names"]
@@ -245,8 +245,8 @@ def test_where_other_labels_come_from_is_printed(tmp_path):
 
 
 @HERE
-def test_folders_that_sort_otherwise_as_text_are_doubted(tmp_path):
-    """ImageFolder numbers them 0, 1, 10, 2 …: what a network was trained with."""
+def test_numeric_folders_that_sort_differently_as_text_give_a_warning(tmp_path):
+    """ImageFolder sorts names as text (0, 1, 10, 2 …) and numbers classes in that order."""
     root = draw(tmp_path / "set", 12, lambda i: f"{i}/{i}.png")
     plain = make(tmp_path / "b", {"lite": net(classes=12)}, classes=12, reference=net(classes=12))
     _, warning = noted(plain, root)
@@ -284,20 +284,20 @@ def test_class_folders_of_another_data_set_are_refused(tiny, tmp_path):
 
 @pytest.mark.parametrize("name", ["holiday/{}.png", "{}.png", "set/{}.png", "{}/../x{}.png"])
 @HERE
-def test_pictures_without_classes_are_taken_without_labels(tiny, tmp_path, name):
+def test_pictures_outside_class_folders_are_evaluated_without_labels(tiny, tmp_path, name):
     root = draw(tmp_path / "set", 3, lambda i: name.format(i, i))
     if name.startswith("{}.png"):
         draw(root, 2, lambda i: f"more/{i}.png")
     assert evaluate(tiny, root).rows[0].top1 is None
 
 
-# Which formats
+# Selection of formats
 
 
 @HERE
-def test_formats_are_chosen_by_name(tiny, pictures):
-    def names(wanted: Sequence[str]) -> list[str]:
-        return [r.format for r in evaluate(tiny, pictures, formats=wanted, limit=1).rows]
+def test_formats_are_selected_by_name(tiny, pictures):
+    def names(selected: Sequence[str]) -> list[str]:
+        return [r.format for r in evaluate(tiny, pictures, formats=selected, limit=1).rows]
 
     assert names(["onnx"]) == ["reference", "onnx"]
     assert names(["onnx", "lite"]) == ["reference", "lite", "onnx"]
@@ -310,7 +310,7 @@ def test_formats_are_chosen_by_name(tiny, pictures):
 
 
 @HERE
-def test_a_model_that_answers_nan(tmp_path, pictures):
+def test_nan_answers_fail_the_evaluation(tmp_path, pictures):
     bundle = make(tmp_path / "b", {"lite": net(bias=float("nan"))})
     with pytest.raises(RunError, match="lite-fp32 answered with NaN"):
         evaluate(bundle, pictures)
@@ -319,34 +319,34 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
 @HERE
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "side", "says"),
+    ("model", "side", "message"),
     [
         (net(classes=5), 32, r"answers with float32 \[1, 5\], not float32 \[1, 7\]"),
-        # Its column was compared with each of the seven, and never agreed.
+        # Regression: its one column was broadcast against the seven classes.
         (net(classes=1), 32, r"float32 \[1, 1\]"),
         (nn.Sequential(net(), nn.Unflatten(1, (7, 1))), 32, r"float32 \[1, 7, 1\]"),
         (nn.Sequential(net(), nn.Flatten(0)), 32, r"float32 \[7\]"),
         (net(), 40, "onnx-fp32 fails on an input: InvalidArgument"),
     ],
 )
-def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_path, pictures):
-    """These were broadcast, or ended as a bug of kit."""
+def test_answers_that_are_not_logits_are_refused(model, side, message, tmp_path, pictures):
+    """Regression: such answers were broadcast, or reported as a bug in kit."""
     plain = make(tmp_path / "plain", {"onnx": net()})
     formats.get_format("onnx").export(
         model, (torch.zeros(1, 3, side, side),), tmp_path / "other.onnx"
     )
     other = {"model-fp32.onnx": (tmp_path / "other.onnx").read_bytes()}
-    with pytest.raises(RunError, match=says):
+    with pytest.raises(RunError, match=message):
         evaluate(rewrite(plain, tmp_path / "b", other), pictures)
 
 
 @pytest.mark.slow
-def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
+def test_lite_error_that_is_not_utf8_is_reported(tmp_path, pictures):
     plain = make(tmp_path / "plain", {"lite": net()})
     content = io.BytesIO()
     with zipfile.ZipFile(plain.file("lite")) as source, zipfile.ZipFile(content, "w") as target:
         for name in source.namelist():
-            broken = b"\x80\x02c\xf4\xf4\nName\n."  # a pickle that names a type
+            broken = b"\x80\x02c\xf4\xf4\nName\n."  # refers to a type, not in UTF-8
             is_pickle = name.endswith((".pkl", ".debug_pkl"))
             target.writestr(name, broken if is_pickle else source.read(name))
     changed = rewrite(plain, tmp_path / "b", {"model-fp32.ptl": content.getvalue()})
@@ -355,7 +355,7 @@ def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
 
 
 @pytest.mark.slow
-def test_a_model_of_two_inputs(tmp_path, pictures):
+def test_a_model_with_two_inputs_is_refused(tmp_path, pictures):
     import onnx
 
     plain = make(tmp_path / "plain", {"onnx": net()})
@@ -368,7 +368,7 @@ def test_a_model_of_two_inputs(tmp_path, pictures):
 
 
 class _Scaling(nn.Module):
-    """Writes into its input, as networks do that normalize it themselves."""
+    """Modifies its input in place, like networks that normalize their own input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -379,8 +379,8 @@ class _Scaling(nn.Module):
 
 
 @pytest.mark.slow
-def test_a_float_model_that_writes_into_its_input_leaves_that_of_the_formats(tmp_path, pictures):
-    """They were given what it had made of the pictures, it the first picture a second time."""
+def test_in_place_changes_by_the_float_model_do_not_reach_other_formats(tmp_path, pictures):
+    """Regression: the formats received pictures that the float model had modified."""
     bundle = make(tmp_path / "b", {"lite": _Scaling()}, reference=_Scaling())
     reference, lite = evaluate(bundle, pictures).rows
     assert lite.agreement == 1.0
@@ -388,12 +388,12 @@ def test_a_float_model_that_writes_into_its_input_leaves_that_of_the_formats(tmp
     assert reference.top1 == lite.top1
 
 
-# The real thing
+# Official weights
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
-def test_official_mobilenet_v2_on_500_pictures(tmp_path):
+def test_accuracy_of_official_mobilenet_v2_on_500_pictures(tmp_path):
     from kit.images.labels import imagenet_categories
     from kit.models import mobilenet_v2
     from kit.models.fitting import load_into
@@ -412,7 +412,7 @@ def test_official_mobilenet_v2_on_500_pictures(tmp_path):
     )
     reference, onnx = evaluate(bundle, SHARED / "imagenet-500.zip").rows
     assert reference.images == 500
-    assert reference.top1 == pytest.approx(0.82, abs=0.004)  # torchvision's own preset gives 0.82
+    assert reference.top1 == pytest.approx(0.82, abs=0.004)  # torchvision's preset gives 0.82
     assert reference.top5 > 0.94
     assert onnx.agreement >= 0.998
     assert onnx.sqnr_db > 80

@@ -1,4 +1,4 @@
-"""Where int8 hurts, and what repairs it: a small network whose weak places are known."""
+"""Quantization analysis and repair of a small network with a known damaged layer."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def broken():
     return fold(model), case(model)
 
 
-def test_points_know_who_makes_and_reads_them(folded):
+def test_points_have_their_producer_and_consumers(folded):
     actual = {point.name: point for point in points(folded)}
-    stem = actual["0.2"]  # the clip's tensor, made by the convolution before it
+    stem = actual["0.2"]  # the output of the clip, computed by the convolution before it
     assert (stem.maker, stem.kind) == ("0.0", "")
     assert set(stem.readers) == {"1.expand.0", "add_"}
     assert actual["input_1"].kind == "input"
     assert actual["add_"].kind == "addition"
     assert actual["1.project"].readers == ("add_",)
-    assert actual["3"].readers == ("5",)  # flatten is looked through
+    assert actual["3"].readers == ("5",)  # flatten has no point of its own
     assert actual["5"].readers == ()
     assert {p.maker for p in actual.values() if p.maker} == set(layer_names(folded))
 
 
-def test_a_tensor_is_float_when_all_around_it_is(folded):
+def test_a_tensor_is_float_if_all_adjacent_layers_are(folded):
     model = Simulated(folded, case(net()), "minmax")
     everything = {point.name for point in model.points}
     assert model.all_but(()).activations == everything
@@ -67,44 +67,44 @@ def test_a_tensor_is_float_when_all_around_it_is(folded):
     ("kept", "repairs"),
     [((), False), ((DAMAGED,), False), (("1.project",), False), ((DAMAGED, "1.project"), True)],
 )
-def test_layers_in_float_do_what_the_formats_do(broken, kept, repairs):
-    """Against torchao's converted graph, with the layers left out of its quantizer.
+def test_simulated_float_layers_match_the_converted_graph(broken, kept, repairs):
+    """Compare with torchao's converted graph, with the layers excluded from its quantizer.
 
     The tensor between the two layers stays int8 unless both are float.
     """
     from kit.quantize.options import Options
 
-    model, given = broken
-    simulated = Simulated(model, given, "minmax").logits(given.pictures, kept)
-    options = Options("per-tensor", given.output_margin, "minmax", kept)
+    model, inputs = broken
+    simulated = Simulated(model, inputs, "minmax").logits(inputs.pictures, kept)
+    options = Options("per-tensor", inputs.output_margin, "minmax", kept)
     static = get_algorithm("static")
-    graph = static.quantize(model, "pt2e-u8", given.calibration, options).graph
+    graph = static.quantize(model, "pt2e-u8", inputs.calibration, options).graph
     with torch.no_grad():
-        real = np.concatenate([graph(picture[None]).numpy() for picture in given.pictures])
-    actual = [score(given.reference, logits).sqnr_db for logits in (simulated, real)]
+        real = np.concatenate([graph(picture[None]).numpy() for picture in inputs.pictures])
+    actual = [score(inputs.reference, logits).sqnr_db for logits in (simulated, real)]
     assert actual[0] == pytest.approx(actual[1], abs=2.0)
     assert all((db > 30) is repairs for db in actual), actual
 
 
-def test_replay_computes_what_a_whole_run_computes(folded):
-    """Only what a setting changes is computed again, and in-place operations do not leak."""
-    given = case(net())
-    model = Simulated(folded, given, "minmax")
+def test_replay_equals_a_complete_run(folded):
+    """Only affected layers are recomputed, and in-place operations do not change other runs."""
+    inputs = case(net())
+    model = Simulated(folded, inputs, "minmax")
     base = model.all_but(())
     choices = [("0.0",), ("1.filter.0",), ("2.project", "5"), ()]
-    whole, others = model.replay(given.pictures).run(base, [model.all_but(k) for k in choices])
+    whole, others = model.replay(inputs.pictures).run(base, [model.all_but(k) for k in choices])
     plain = Simulation(folded, "per-tensor", "minmax")
-    plain.calibrate(given.calibration, given.output_margin)
-    np.testing.assert_array_equal(whole, plain.logits(given.pictures).numpy())
+    plain.calibrate(inputs.calibration, inputs.output_margin)
+    np.testing.assert_array_equal(whole, plain.logits(inputs.pictures).numpy())
     for kept, logits in zip(choices, others, strict=True):
-        again = Simulated(folded, given, "minmax").logits(given.pictures, kept)
+        again = Simulated(folded, inputs, "minmax").logits(inputs.pictures, kept)
         np.testing.assert_array_equal(logits, again, err_msg=str(kept))
     assert not np.array_equal(whole, others[0])
     np.testing.assert_array_equal(whole, others[-1])
 
 
 @pytest.mark.slow
-def test_measure_gives_each_layer_in_order(folded):
+def test_measure_returns_all_layers_in_order(folded):
     actual = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
     assert [record.name for record in actual] == list(layer_names(folded))
     assert all(5 < record.sqnr_db < 90 for record in actual)
@@ -112,8 +112,8 @@ def test_measure_gives_each_layer_in_order(folded):
     assert all(record.gain_db is None for record in actual)
 
 
-def test_one_layer_at_a_time_is_that_layer(folded):
-    """Against a simulation made by hand: weights and output of one layer, nothing else."""
+def test_measure_quantizes_one_layer_at_a_time(folded):
+    """Compare with a manual simulation of one layer's weights and output."""
     actual = {r.name: r for r in sensitivity.measure(folded, pictures(16), "per-tensor", "minmax")}
     plain = Simulation(folded, "per-tensor", "minmax")
     plain.calibrate(pictures(16), 1.25)
@@ -129,29 +129,29 @@ def test_one_layer_at_a_time_is_that_layer(folded):
 
 
 @pytest.mark.slow
-def test_a_damaged_layer_is_the_worst_and_float_repairs_it(broken):
-    model, given = broken
-    actual = sensitivity.study(model, given, "minmax")
+def test_the_damaged_layer_ranks_worst_and_keeping_it_float_repairs_it(broken):
+    model, inputs = broken
+    actual = sensitivity.study(model, inputs, "minmax")
     worst = next(record.name for record in actual.worst() if record.layer)
     assert worst == DAMAGED
     sound = sensitivity.study(fold(net()), case(net()), "minmax")
     assert actual.whole.sqnr_db < sound.whole.sqnr_db - 5
-    around = Simulated(model, given, "minmax").logits(given.pictures, [DAMAGED, "1.project"])
-    repaired = score(given.reference, around).sqnr_db
+    around = Simulated(model, inputs, "minmax").logits(inputs.pictures, [DAMAGED, "1.project"])
+    repaired = score(inputs.reference, around).sqnr_db
     assert repaired > actual.whole.sqnr_db + 5
 
 
 @pytest.mark.slow
-def test_study_tells_inputs_additions_and_saturation(folded):
-    given = case(net())
-    actual = {r.name: r for r in sensitivity.study(folded, given, "minmax").records}
+def test_study_reports_inputs_additions_and_saturation(folded):
+    inputs = case(net())
+    actual = {r.name: r for r in sensitivity.study(folded, inputs, "minmax").records}
     assert [r.kind for r in actual.values() if not r.layer] == [
         "input", "addition", "addition", "operation",
     ]  # fmt: skip
     assert actual["input_1"].gain_db is None
     assert actual["1.filter.0"].gain_db is not None
-    # Pictures twice as strong as those that calibrated leave the ranges.
-    strong = dataclasses.replace(given, pictures=2 * given.pictures)
+    # Pictures with twice the amplitude of the calibration pictures exceed the ranges.
+    strong = dataclasses.replace(inputs, pictures=2 * inputs.pictures)
     outside = {r.name: r for r in sensitivity.study(folded, strong, "minmax").records}
     low, high = actual["input_1"].range
     values = strong.pictures.numpy()
@@ -162,18 +162,18 @@ def test_study_tells_inputs_additions_and_saturation(folded):
 
 
 @pytest.mark.slow
-def test_kept_layers_are_part_of_the_base(folded):
-    given = case(net())
-    actual = sensitivity.study(folded, given, "minmax", kept=("5",))
+def test_float_layers_are_included_in_the_baseline(folded):
+    inputs = case(net())
+    actual = sensitivity.study(folded, inputs, "minmax", kept=("5",))
     by_name = {record.name: record for record in actual.records}
     assert by_name["5"].kept
     assert by_name["5"].gain_db is None
-    expected = Simulated(folded, given, "minmax").logits(given.pictures, ["5"])
-    assert actual.whole == score(given.reference, expected)
+    expected = Simulated(folded, inputs, "minmax").logits(inputs.pictures, ["5"])
+    assert actual.whole == score(inputs.reference, expected)
 
 
 @pytest.mark.slow
-def test_progress_ends_at_the_end(folded):
+def test_progress_reaches_the_total(folded):
     reports: list[float] = []
     sensitivity.study(folded, case(net()), "minmax", step=reports.append)
     assert reports == sorted(reports)
@@ -190,12 +190,12 @@ def test_progress_ends_at_the_end(folded):
         ("0", RepairTarget("drop", 0)),
     ],
 )
-def test_targets(text, expected):
+def test_targets_are_parsed(text, expected):
     assert parse(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "dB", "-1", "101%", "97 percent", "nan", "1e3dB", "200"])
-def test_bad_targets(text):
+def test_invalid_targets_are_refused(text):
     with pytest.raises(UsageError, match="target"):
         parse(text)
 
@@ -217,8 +217,8 @@ def test_when_a_target_is_met(text, actual, met):
     assert parse(text).met(actual) is met
 
 
-def search(model, given, target: str):
-    """Return a search over the real corrections, and the list of what it prepared."""
+def search(model, inputs, target: str):
+    """Return a search over the real corrections, and the list of its prepared models."""
     prepared: list[tuple[str, tuple[str, ...]]] = []
 
     def prepare(corrections, kept):
@@ -228,15 +228,15 @@ def search(model, given, target: str):
 
         for name in plan.resolve(corrections):
             step = get_correction(name)
-            step.apply(result, given.calibration, given.granularity)
+            step.apply(result, inputs.calibration, inputs.granularity)
         return result
 
-    costs = {r.name: r.latency for r in sensitivity.study(fold(model), given, "minmax").records}
-    return Search(parse(target), given, prepare, costs), prepared
+    costs = {r.name: r.latency for r in sensitivity.study(fold(model), inputs, "minmax").records}
+    return Search(parse(target), inputs, prepare, costs), prepared
 
 
 @pytest.mark.slow
-def test_repair_leaves_alone_what_is_good(folded):
+def test_repair_changes_nothing_if_the_target_is_met(folded):
     search_, _ = search(net(), case(net()), "1dB")
     actual = search_.run(Choice("none", "minmax"))
     assert actual.met
@@ -244,12 +244,12 @@ def test_repair_leaves_alone_what_is_good(folded):
 
 
 @pytest.mark.slow
-def test_repair_takes_a_correction_before_layers(broken):
-    model, given = damaged(), broken[1]
+def test_repair_prefers_a_correction_to_float_layers(broken):
+    model, inputs = damaged(), broken[1]
     before = score(
-        given.reference, Simulated(broken[0], given, "minmax").logits(given.pictures, ())
+        inputs.reference, Simulated(broken[0], inputs, "minmax").logits(inputs.pictures, ())
     ).sqnr_db
-    search_, _ = search(model, given, f"{before + 3:.1f}dB")
+    search_, _ = search(model, inputs, f"{before + 3:.1f}dB")
     actual = search_.run(Choice("none", "minmax"))
     assert actual.met
     assert actual.best.choice.kept == ()
@@ -258,27 +258,27 @@ def test_repair_takes_a_correction_before_layers(broken):
 
 
 @pytest.mark.slow
-def test_repair_buys_layers_when_corrections_do_not_suffice(broken):
-    model, given = damaged(), broken[1]
-    free, _ = search(model, given, "90dB")
+def test_repair_adds_float_layers_if_corrections_do_not_suffice(broken):
+    model, inputs = damaged(), broken[1]
+    free, _ = search(model, inputs, "90dB")
     limits = [a for a in free.run(Choice("none", "minmax")).tried if not a.choice.kept]
     goal = max(a.score.sqnr_db for a in limits) + 3
-    search_, prepared = search(model, given, f"{goal:.2f}dB")
+    search_, prepared = search(model, inputs, f"{goal:.2f}dB")
     actual = search_.run(Choice("none", "minmax"))
     assert actual.met
     kept = actual.best.choice.kept
     assert kept
-    assert (actual.best.choice.corrections, kept) in prepared  # confirmed as it would be built
+    assert (actual.best.choice.corrections, kept) in prepared  # measured as built
     assert actual.best.latency == pytest.approx(
-        sum(r.latency for r in sensitivity.study(fold(model), given, "minmax").records
+        sum(r.latency for r in sensitivity.study(fold(model), inputs, "minmax").records
             if r.name in kept)
     )  # fmt: skip
-    again = search(model, given, "1dB")[0].run(actual.best.choice)
+    again = search(model, inputs, "1dB")[0].run(actual.best.choice)
     assert again.best.score == actual.best.score
 
 
 @pytest.mark.slow
-def test_repair_says_when_the_target_is_out_of_reach(broken):
+def test_repair_reports_an_unreachable_target(broken):
     search_, _ = search(damaged(), broken[1], "300dB")
     actual = search_.run(Choice("none", "minmax"))
     assert not actual.met
@@ -288,8 +288,8 @@ def test_repair_says_when_the_target_is_out_of_reach(broken):
 @pytest.mark.slow
 def test_repair_by_drop_needs_only_labels(broken):
     model = damaged()
-    given = case(model, labelled=True)
-    search_, _ = search(model, given, "0")
+    inputs = case(model, labelled=True)
+    search_, _ = search(model, inputs, "0")
     actual = search_.run(Choice("none", "minmax"))
     assert actual.met
     assert actual.best.score.drop == 0

@@ -1,4 +1,4 @@
-"""`kit analyze` on the command line: bundles, models of the user's own, and where it writes."""
+"""`kit analyze` on the command line: bundles, user models, and output files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAST = ["--observer", "minmax", "--corrections", "none", "--calibration-images",
 
 @pytest.fixture
 def own_bundle(tiny_bundle, tmp_path):
-    """Return what writes a bundle that says it was built by a recipe; its files are others."""
+    """Return a function that writes a bundle with a given recipe in its manifest."""
 
     def write(**fields: Any) -> Path:
         made = recipe.make(**{"model": MODEL, "resolution": 32, **fields})
@@ -44,7 +44,7 @@ def analyze(capsys, *arguments: str | Path) -> tuple[int, str, str]:
 
 
 @pytest.mark.slow
-def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
+def test_a_bundle_of_a_user_model_is_analyzed(own_bundle, capsys):
     code, out, err = analyze(capsys, own_bundle(), *FAST, "--json")
     assert code == 0, err
     read_output("analyze", out)
@@ -54,7 +54,7 @@ def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
 
 
 @pytest.mark.slow
-def test_a_model_of_ones_own_with_all_that_surrounds_it(tmp_path, capsys):
+def test_a_user_model_with_labels_and_normalization_is_analyzed(tmp_path, capsys):
     labels, page_file = tmp_path / "labels.txt", tmp_path / "new" / "page.html"
     labels.write_text("".join(f"thing {i}\n" for i in range(10)))
     code, out, err = analyze(
@@ -71,8 +71,8 @@ def test_a_model_of_ones_own_with_all_that_surrounds_it(tmp_path, capsys):
 
 
 def test_a_network_without_layers_has_nothing_to_repair(tmp_path, capsys):
-    """It is said, or shown, but nothing is divided by its zero multiply-adds."""
-    file = tmp_path / "odd [/bold] name" / "pool.py"  # rich would read the name as markup
+    """No command divides by its zero multiply-adds."""
+    file = tmp_path / "odd [/bold] name" / "pool.py"  # rich would interpret the name as markup
     file.parent.mkdir(parents=True)
     file.write_text(
         "from torch import nn\n\n\nclass Pool(nn.Module):\n"
@@ -80,14 +80,14 @@ def test_a_network_without_layers_has_nothing_to_repair(tmp_path, capsys):
     )
     code, out, err = analyze(capsys, f"{file}:Pool", *FAST, "--input", "32")
     assert code == 0, err
-    assert "".join(str(file).split()) in "".join(out.split())  # lines break where they are full
+    assert "".join(str(file).split()) in "".join(out.split())  # long lines are wrapped
     assert analyze(capsys, f"{file}:Pool", *FAST, "--weights", "imagenet")[0] == 3
     for words in ([], ["--full", "--per-layer"], ["--json"]):
         assert cli.run(["cost", f"{file}:Pool", "--input", "32", *words]) == 0
         assert "0" in capsys.readouterr().out
 
 
-# Which recipe
+# Recipes
 
 
 def test_options_change_the_recipe_of_a_bundle(own_bundle):
@@ -98,7 +98,7 @@ def test_options_change_the_recipe_of_a_bundle(own_bundle):
     assert made.keep_float == ("5", "0.0")
 
 
-def test_labels_that_are_gone_are_those_in_the_bundle(tmp_path):
+def test_a_missing_label_file_is_replaced_by_the_bundles_labels(tmp_path):
     made = recipe.make(MODEL, resolution=32, labels=str(tmp_path / "gone.txt"))
 
     def change(manifest: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def test_labels_that_are_gone_are_those_in_the_bundle(tmp_path):
     assert study.recipe_of(str(built), {}).labels == str(tmp_path / "gone.txt")
 
 
-def test_what_a_bundle_was_built_from_and_is_gone_is_named(own_bundle, tmp_path):
+def test_missing_sources_of_a_bundle_are_named(own_bundle, tmp_path):
     file = tmp_path / "net.py"
     file.write_text("")
     folder = str(own_bundle(model=f"{file}:f", calibrate="/gone/pictures", weights="/gone/w.pth"))
@@ -126,11 +126,11 @@ def test_what_a_bundle_was_built_from_and_is_gone_is_named(own_bundle, tmp_path)
         study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(tmp_path)})
 
 
-# Where it writes
+# Output files
 
 
 @pytest.mark.parametrize("name", ["file.txt/x.html", "file.txt/deep/x.html", "pipe"])
-def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path, capsys, monkeypatch, name):
+def test_an_unwritable_output_is_refused_before_the_analysis(tmp_path, capsys, monkeypatch, name):
     monkeypatch.setattr(study, "run", lambda *_: pytest.fail("minutes were spent before"))
     (tmp_path / "file.txt").write_text("mine")
     os.mkfifo(tmp_path / "pipe")
@@ -140,7 +140,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path, capsys, mon
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file.txt", "pipe"]
 
 
-def test_the_table_is_there_even_if_the_page_cannot_be_written(tmp_path, capsys, monkeypatch):
+def test_the_table_is_printed_even_if_writing_the_page_fails(tmp_path, capsys, monkeypatch):
     def full(*_: object) -> None:
         raise OutputError("the disk is full", "make space")
 
@@ -163,7 +163,7 @@ def test_a_page_below_a_file_is_an_error(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("option", ["--width", "--speed-up"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_numbers_are_finite(option, value, capsys):
+def test_numbers_that_are_not_finite_are_refused(option, value, capsys):
     code, _, err = analyze(capsys, "mobilenet_v2", f"{option}={value}")
     assert code == 2
     assert "not a finite number" in err

@@ -1,4 +1,4 @@
-"""Several files of one format in a bundle: keys, names, and what each is made of."""
+"""Several files of one format in a bundle: keys, names and contents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ["lite-fp32", "lite-int8", "onnx-fp32", "onnx-int8", "onnx-plain-fp32"]
 
 
 class Plain(Backend):
-    """Writes what ONNX's own export writes, in float only."""
+    """A backend that exports like ONNX's default one, in float only."""
 
     name = "plain"
     summary = "the same kernels under another name"
@@ -47,7 +47,7 @@ def plain_backend():
 
 @pytest.fixture(scope="module")
 def built(lowered_here, tmp_path_factory) -> Bundle:
-    """A small network in both precisions and with a backend, its ranges and weights corrected."""
+    """Build a small network with corrections, in both precisions and with a second backend."""
     folder = tmp_path_factory.mktemp("keys")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIT_CACHE", str(folder / "cache"))
@@ -64,7 +64,7 @@ def built(lowered_here, tmp_path_factory) -> Bundle:
 
 
 def _merge(bundle: Bundle, other: Bundle, target: Path) -> Bundle:
-    """Return the first bundle with the artifacts of another one beside its own."""
+    """Return a copy of the first bundle with the artifacts of both."""
     from conftest import rewrite
 
     names = [key.name for key in other.manifest.artifact_keys]
@@ -91,7 +91,7 @@ def _pictures(folder: Path, count: int = 4) -> Path:
 # Keys
 
 
-def test_names_follow_from_keys():
+def test_names_derive_from_keys():
     assert ArtifactKey("onnx", "int8").name == "onnx-int8"
     key = ArtifactKey("executorch", "fp16", "vulkan")
     assert (key.name, key.name_file(".pte")) == (
@@ -106,7 +106,7 @@ def test_names_follow_from_keys():
     ]
 
 
-def test_targets_are_a_format_and_perhaps_a_backend():
+def test_targets_are_a_format_with_an_optional_backend():
     assert parse_target("onnx") == ("onnx", None)
     assert parse_target("executorch/vulkan") == ("executorch", "vulkan")
     for wrong in ("", "/vulkan", "onnx/", "onnx/a/b", "onnx x", "onnx/../x"):
@@ -115,7 +115,7 @@ def test_targets_are_a_format_and_perhaps_a_backend():
 
 
 @pytest.mark.parametrize(
-    ("fields", "error", "says"),
+    ("fields", "error", "message"),
     [
         ({"precisions": ("fp8",)}, UnknownName, "no precision called 'fp8'"),
         ({"precisions": ()}, RecipeError, "name at least one precision"),
@@ -127,8 +127,8 @@ def test_targets_are_a_format_and_perhaps_a_backend():
         ({"formats": ("onx/plain",)}, UnknownName, "no format called 'onx'"),
     ],
 )
-def test_what_cannot_be_built_is_refused_before_anything_is(fields, error, says, tmp_path):
-    with pytest.raises(error, match=says) as caught:
+def test_invalid_targets_are_refused_before_the_build(fields, error, message, tmp_path):
+    with pytest.raises(error, match=message) as caught:
         kit.build(kit.make_recipe("mobilenet_v2", weights="random", **fields), tmp_path / "b")
     assert caught.value.hint
     assert not list(tmp_path.iterdir())
@@ -148,7 +148,7 @@ def test_precisions_are_part_of_the_hash_and_of_the_command_line():
 
 
 @pytest.mark.slow
-def test_every_file_has_its_own_name_answers_and_parity(built):
+def test_every_file_has_a_name_answers_and_parity(built):
     manifest = built.manifest
     assert [artifact.name for artifact in manifest.artifacts] == NAMES
     assert [artifact.file for artifact in manifest.artifacts] == [
@@ -166,8 +166,8 @@ def test_every_file_has_its_own_name_answers_and_parity(built):
 
 
 @pytest.mark.slow
-def test_a_float_file_has_the_weights_before_the_corrections(built):
-    """A float file made of the corrected weights agrees to 64 dB only, as corrections move them."""
+def test_float_files_have_the_uncorrected_weights(built):
+    """A float file of the corrected weights would reach an SQNR of only 64 dB."""
     golden = built.manifest.golden
     right = built.read_answers(golden.outputs["reference"]).arrays[0]
     for name in ("lite-fp32", "onnx-fp32"):
@@ -180,7 +180,7 @@ def test_a_float_file_has_the_weights_before_the_corrections(built):
 
 
 @pytest.mark.slow
-def test_a_format_stands_for_its_files_and_must_be_one_where_one_is_asked_for(built):
+def test_a_format_selects_its_files_and_is_ambiguous_for_one_file(built):
     manifest = built.manifest
     assert [key.name for key in manifest.select(["onnx", "lite-int8"])] == NAMES[1:]
     assert manifest.artifact("lite-int8").file == "model-int8.ptl"
@@ -210,7 +210,7 @@ def test_each_file_is_measured_evaluated_and_verified(built, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_rows_of_an_evaluation_name_their_files(built, tmp_path, evaluated_here):
+def test_rows_of_an_evaluation_have_artifact_names(built, tmp_path, evaluated_here):
     pictures = _pictures(tmp_path)
     rows = accuracy.evaluate(built, pictures, formats=["lite", "onnx-plain-fp32"]).rows
     assert [row.name for row in rows] == ["reference", "lite-fp32", "lite-int8", "onnx-plain-fp32"]
@@ -219,7 +219,7 @@ def test_rows_of_an_evaluation_name_their_files(built, tmp_path, evaluated_here)
 
 
 @pytest.mark.slow
-def test_the_app_gets_every_file_of_its_runtimes(built):
+def test_the_app_contains_every_file_of_its_runtimes(built):
     (packed,) = packing.choose([built], ["onnx"])
     assert [key.name for key in packed.keys] == NAMES[2:]
     assert packed.formats == ("onnx",)
@@ -228,8 +228,8 @@ def test_the_app_gets_every_file_of_its_runtimes(built):
 
 
 @pytest.mark.slow
-def test_the_gate_takes_out_one_file_and_leaves_the_others(lowered_here, tmp_path, monkeypatch):
-    """An int8 file that answers something else loses; the float file of the format stays."""
+def test_the_gate_rejects_one_file_and_keeps_the_others(lowered_here, tmp_path, monkeypatch):
+    """An int8 file with wrong answers fails; the float file of the format stays."""
     from kit.formats.isolated import IsolatedSession
 
     predict = IsolatedSession.predict
@@ -259,7 +259,7 @@ def test_the_gate_takes_out_one_file_and_leaves_the_others(lowered_here, tmp_pat
     assert not (tmp_path / "out" / "model-int8.onnx").exists()
 
 
-def test_lists_name_backends(capsys):
+def test_list_shows_backends(capsys):
     assert cli.run(["list"]) == 0
     shown = capsys.readouterr().out
     assert "onnx/plain" in shown

@@ -1,4 +1,4 @@
-"""Files that take several samples in one inference: `--dynamic batch=1..N`."""
+"""Files with a dynamic batch dimension: `--dynamic batch=1..N`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make(**fields: object):
 @pytest.mark.parametrize(
     "text", ["batch", "batch=2..8", "batch=1..1", "batch=1..9999", "height=1..8"]
 )
-def test_other_words_are_refused(text):
+def test_invalid_values_of_dynamic_are_refused(text):
     with pytest.raises(RecipeError, match="dynamic = "):
         make(dynamic=text)
     assert make().max_batch == 1
@@ -34,7 +34,7 @@ def test_other_words_are_refused(text):
 
 
 @pytest.mark.parametrize("name", ["litert", "coreml", "executorch/vulkan", "torchscript/x86"])
-def test_formats_of_one_size_are_refused(name, monkeypatch):
+def test_formats_with_a_fixed_batch_are_refused(name, monkeypatch):
     result = formats.get_format(name.partition("/")[0])
     monkeypatch.setattr(type(result), "check_packages", lambda self: None)
     with pytest.raises(RecipeError, match=f"files of {name} take one sample at once") as caught:
@@ -43,7 +43,7 @@ def test_formats_of_one_size_are_refused(name, monkeypatch):
     assert "litert" not in caught.value.hint
 
 
-def test_samples_are_grouped():
+def test_samples_are_grouped_into_batches():
     spec = TensorSpec(name="x", shape=(1, 2))
     grouped = group(Samples((spec,), (np.arange(14, dtype=np.float32).reshape(7, 2),)), 3)
     assert len(grouped) == 2
@@ -80,7 +80,7 @@ def test_a_file_whose_answers_depend_on_the_batch_is_refused(factor, rows, fails
 
 
 @pytest.mark.slow
-def test_every_file_takes_every_batch(tmp_path, capsys, lowered_here, evaluated_here):
+def test_every_file_runs_every_batch_size(tmp_path, capsys, lowered_here, evaluated_here):
     fields = {"dynamic": "batch=1..5", "formats": FORMATS, "observer": "minmax"}
     built = kit.build(make(**fields), tmp_path / "b", use_cache=False)
     manifest = load(built.path).manifest

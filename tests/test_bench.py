@@ -1,4 +1,4 @@
-"""Measuring, with real runners on a tiny bundle."""
+"""Latency measurements with real runners on a tiny bundle."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_processes_are_interleaved_over_bundles(measured) -> None:
     assert labels == [
         "0/6 tiny onnx-fp32: time",
         "1/6 int8 onnx-int8: time",
-        "2/6 int8 onnx-int8: time",  # back again: what drifts with time cancels out
+        "2/6 int8 onnx-int8: time",  # reversed order, so that drift over time cancels out
         "3/6 tiny onnx-fp32: time",
         "4/6 tiny onnx-fp32: memory",
         "5/6 int8 onnx-int8: memory",
@@ -54,7 +54,7 @@ def test_processes_are_interleaved_over_bundles(measured) -> None:
     ]
 
 
-def test_a_result_says_all_about_each_run(measured, tiny_bundle) -> None:
+def test_a_result_records_all_details_of_each_run(measured, tiny_bundle) -> None:
     (result, _), _ = measured
     (run,) = result.runs
     assert result.bundle.hash == tiny_bundle.hash
@@ -75,10 +75,10 @@ def test_a_result_says_all_about_each_run(measured, tiny_bundle) -> None:
     }
     assert {"python", "kit", "onnxruntime"} <= set(context.versions)
     assert context.others is not None
-    assert "samples.few-for-p99" in [n.code for n in run.notices]  # of 40 samples
+    assert "samples.few-for-p99" in [n.code for n in run.notices]  # there are only 40 samples
 
 
-def test_a_result_says_of_which_measurement_it_is(measured, tiny_bundle, tmp_path) -> None:
+def test_a_result_identifies_its_measurement(measured, tiny_bundle, tmp_path) -> None:
     one, other = measured[0]
     assert one.identity == other.identity  # interleaved: one measurement
     device = one.identity.device
@@ -99,17 +99,17 @@ def test_a_result_says_of_which_measurement_it_is(measured, tiny_bundle, tmp_pat
     assert again.runs[0].runtime == f"onnxruntime {onnxruntime.__version__}"
 
 
-def test_a_result_survives_the_disk(measured, tmp_path) -> None:
+def test_a_written_result_is_read_back_unchanged(measured, tmp_path) -> None:
     for result in measured[0]:
         store.write(result, tmp_path / "r.json")
         assert store.read(tmp_path / "r.json") == result
 
 
 def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkeypatch) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def fail(_device, request, *_):
-        asked.append(request.format)
+        requested.append(request.format)
         raise RunError("stop", "here")
 
     monkeypatch.setattr(passes.drive, "run", fail)
@@ -120,11 +120,11 @@ def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkey
         assert [t.label for t in actual] == ["tiny reference", "tiny onnx-fp32", "int8 onnx-int8"]
     with pytest.raises(RunError, match="stop"):
         measure.measure(tiny_bundle, ["onnx"], FAST)
-    assert asked == ["onnx"]
+    assert requested == ["onnx"]
 
 
 @pytest.mark.slow
-def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
+def test_processes_are_added_until_the_maximum_if_the_median_is_not_resolved(tiny_bundle) -> None:
     plan = FAST.model_copy(update={"repeats": 1, "max_repeats": 4, "precision": 1e-9})
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
     assert len(run.processes) == 4
@@ -133,16 +133,16 @@ def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
 
 
 @pytest.mark.slow
-def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle) -> None:
+def test_processes_stop_once_resolved_and_memory_follows_the_plan(tiny_bundle) -> None:
     changes = {"repeats": 1, "max_repeats": 5, "precision": 0.99, "memory": False}
-    plan = FAST.model_copy(update=changes)  # called custom
+    plan = FAST.model_copy(update=changes)  # its name is custom
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
-    # They end with the first that makes the median known; three are the fewest that can.
-    known = [passes.is_resolved(run.processes[:n], plan) for n in range(1, len(run.processes) + 1)]
-    assert not any(known[:-1])
-    assert not any(known[:2])
-    assert known[-1] or len(known) == 5
-    assert run.resolved is known[-1]
+    # The measurement stops at the first process that resolves the median, at the third or later.
+    done = [passes.is_resolved(run.processes[:n], plan) for n in range(1, len(run.processes) + 1)]
+    assert not any(done[:-1])
+    assert not any(done[:2])
+    assert done[-1] or len(done) == 5
+    assert run.resolved is done[-1]
     assert run.peak_rss is None
     quick = plan.model_copy(update={"name": "quick", "max_repeats": None, "memory": True})
     (run,) = measure.measure(tiny_bundle, ["onnx"], quick).runs
@@ -162,7 +162,7 @@ def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:
         actual = store.read(file)
         assert isinstance(actual, LatencyResult)
         assert actual.runs[0].plan.memory is memory
-        assert rows.rows([actual])[0].median.interval is None  # of two processes
+        assert rows.rows([actual])[0].median.interval is None  # too few processes
     raw["runs"] = ["?"]
     file.write_text(json.dumps(raw))
     with pytest.raises(ResultError, match=r"runs\.0"):
@@ -175,13 +175,13 @@ def test_numbers_that_are_not_finite_are_refused(measured, tmp_path, field, bad)
     text = re.sub(rf'"{field}":[^,]+', f'"{field}":{bad}', measured[0][0].model_dump_json())
     file = tmp_path / "bad.json"
     file.write_text(text)
-    says = f"{field}: Input should be a finite number" if "e" in bad else f"it holds {bad}, which"
-    with pytest.raises(ResultError, match=says):
+    error = f"{field}: Input should be a finite number" if "e" in bad else f"it holds {bad}, which"
+    with pytest.raises(ResultError, match=error):
         store.read(file)
 
 
 @pytest.mark.slow
-def test_the_api_takes_a_folder_and_measures_all_its_formats(tiny_bundle) -> None:
+def test_the_api_accepts_a_folder_and_measures_all_its_formats(tiny_bundle) -> None:
     one = FAST.model_copy(update={"repeats": 1})
     result = kit.measure(str(tiny_bundle.path), plan=one)
     assert [run.format for run in result.runs] == ["lite", "onnx"]
@@ -189,8 +189,8 @@ def test_the_api_takes_a_folder_and_measures_all_its_formats(tiny_bundle) -> Non
 
 
 @pytest.mark.slow
-def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
-    """Its own default is a thread for each core."""
+def test_executorch_uses_the_number_of_threads(tmp_path) -> None:
+    """ExecuTorch's default is one thread per core."""
     import torch
     from torch import nn
 
@@ -227,7 +227,7 @@ def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
         assert actual.start.obeyed == threads
         assert actual.end.cpu_ns is not None
         used = actual.end.cpu_ns / sum(actual.samples)
-        assert used < threads + 0.3  # never more; fewer where the machine is busy
+        assert used < threads + 0.3  # a busy machine gives less CPU time, never more
 
 
 def test_files_without_a_native_runner_are_left_out_where_others_have_one(
@@ -254,7 +254,7 @@ def test_files_without_a_native_runner_are_left_out_where_others_have_one(
     assert named.name == only.name == "torchscript-fp32"
 
 
-def test_formats_that_cannot_be_measured(tiny_bundle) -> None:
+def test_formats_that_the_bundle_does_not_have_are_refused(tiny_bundle) -> None:
     with pytest.raises(UnknownName, match="onxx") as caught:
         measure.measure(tiny_bundle, ["onxx"])
     assert "onnx" in caught.value.hint

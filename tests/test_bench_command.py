@@ -1,4 +1,4 @@
-"""The command `kit bench`, and what it leaves behind when it is stopped."""
+"""The command `kit bench`: output, result files, and cleanup after an interruption."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
         assert row["samples_ns"] == samples
         assert row["median_ms"] == statistics.median_ms(samples)
         assert row["process_medians_ms"] == [row["median_ms"]]
-        assert row["ci95_ms"] is None  # of one process
+        assert row["ci95_ms"] is None  # there is only one process
         assert row["median_ms"] <= row["p90_ms"] <= row["p99_ms"]
         assert row["threads"] == 1
-        assert row["peak_rss_mb"] is None  # --quick leaves the memory pass out
+        assert row["peak_rss_mb"] is None  # --quick has no memory pass
         assert row["context"]["environment"]["OMP_WAIT_POLICY"] == "passive"
         assert isinstance(row["stable"], bool)
         assert row["load_ms"] > 0
@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_nothing_behind(stage: str, tiny_bundle, tmp_path) -> None
         text=True,
     )
     child = child_of(process.pid)
-    if stage == "sampling":  # past the imports, in the warm-up
+    if stage == "sampling":  # after the imports, in the warm-up
         until(lambda: child.cpu_times().user > 1.0)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
@@ -172,12 +172,12 @@ def test_a_runner_ends_when_kit_is_killed(tiny_bundle, tmp_path) -> None:
 
 
 def child_of(pid: int) -> psutil.Process:
-    """Return the runner that a `kit bench` has started."""
+    """Wait for the runner of a `kit bench` process, and return it."""
     actual: list[psutil.Process] = []
 
     def look() -> bool:
         for child in psutil.Process(pid).children():
-            with suppress(psutil.NoSuchProcess):  # or a zombie, as of a program that was asked
+            with suppress(psutil.NoSuchProcess):  # a child that has ended, or a zombie
                 if "--format" in child.cmdline():
                     actual.append(child)
         return bool(actual)
@@ -199,7 +199,7 @@ def bench(*arguments: str | Path) -> int:
 
 @pytest.fixture
 def fake(direct, measured, monkeypatch):
-    """The devices give a result that was measured before: this is about what is kept of it."""
+    """Replace measurements by a stored result: these tests are about result files."""
     monkeypatch.setattr(measurement, "measure_device", lambda *_: measured[0][:1])
     monkeypatch.setattr(measurement, "measure_serial", lambda *_: measured[0][:1])
 
@@ -208,7 +208,7 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def test_no_result_in_a_folder_is_replaced(fake, tiny_bundle, tmp_path) -> None:
+def test_results_in_a_folder_are_never_replaced(fake, tiny_bundle, tmp_path) -> None:
     output = ["-o", f"{tmp_path}/new/"]
     for device in ([], [], ["--device", "a:b"], ["--device", "a_b"], ["--device", "a_b"]):
         assert bench(tiny_bundle.path, *device, *output) == 0
@@ -217,14 +217,14 @@ def test_no_result_in_a_folder_is_replaced(fake, tiny_bundle, tmp_path) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_no_file_is_not_replaced(tiny_bundle, tmp_path, capsys) -> None:
-    os.mkfifo(tmp_path / "pipe")  # root could replace /dev/null
+def test_a_fifo_is_not_replaced(tiny_bundle, tmp_path, capsys) -> None:
+    os.mkfifo(tmp_path / "pipe")  # not /dev/null, which root could replace
     assert bench(tiny_bundle.path, "-o", tmp_path / "pipe") == 7
     assert "it is no file" in capsys.readouterr().err
     assert not (tmp_path / "pipe").is_file()
 
 
-def test_the_app_makes_a_folder_as_well(direct, measured, tiny_bundle, tmp_path, monkeypatch):
+def test_app_bench_creates_a_result_folder(direct, measured, tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(
         app, "_measure", lambda serial, *_: measurement.Measured(serial, measured[0][:1])
     )
@@ -233,7 +233,7 @@ def test_the_app_makes_a_folder_as_well(direct, measured, tiny_bundle, tmp_path,
     assert names(tmp_path / "new") == ["a%3Ab-tiny.json"]
 
 
-def test_a_file_that_is_named_is_replaced(fake, tiny_bundle, tmp_path) -> None:
+def test_a_named_result_file_is_replaced(fake, tiny_bundle, tmp_path) -> None:
     file = tmp_path / "r.json"
     file.write_text("old")
     assert bench(tiny_bundle.path, "-o", file) == 0
@@ -241,26 +241,26 @@ def test_a_file_that_is_named_is_replaced(fake, tiny_bundle, tmp_path) -> None:
     assert names(tmp_path) == ["r.json"]
 
 
-def test_several_devices_of_the_environment(fake, tiny_bundle, tmp_path, monkeypatch) -> None:
+def test_devices_are_read_from_the_environment(fake, tiny_bundle, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ANDROID_SERIAL", "one,two")
     assert bench(tiny_bundle.path, "--device", "auto", "-o", tmp_path / "out") == 0
     assert names(tmp_path / "out") == ["one-tiny.json", "two-tiny.json"]
 
 
-def test_a_sweep_compares_nothing(measured, tiny_bundle, capsys) -> None:
+def test_a_sweep_has_no_comparisons(measured, tiny_bundle, capsys) -> None:
     results = measured[0]
     swept = [
         r.model_copy(update={"recommended": {"onnx": Recommendation(threads=1)}}) for r in results
     ]
-    for given, count in ((results, 1), (swept, 0)):
-        show([measurement.Measured("local", given)], as_json=True, sustained=False)
+    for measured_results, count in ((results, 1), (swept, 0)):
+        show([measurement.Measured("local", measured_results)], as_json=True, sustained=False)
         text = capsys.readouterr().out
         read_output("bench", text)
         assert len(json.loads(text)["comparisons"]) == count
 
 
 def slowed(result: LatencyResult, name: str, factor: float) -> LatencyResult:
-    """A result of eight steady processes, each sample of which took a factor longer."""
+    """Return a result of eight stable processes with samples scaled by a factor."""
     (run,) = result.runs
     steady = tuple(
         run.processes[0].model_copy(
@@ -273,7 +273,7 @@ def slowed(result: LatencyResult, name: str, factor: float) -> LatencyResult:
     return result.model_copy(update={"bundle": bundle, "runs": runs})
 
 
-def test_a_bundle_that_became_slower_fails_and_others_do_not(measured, capsys) -> None:
+def test_only_a_bundle_slower_than_the_limit_fails(measured, capsys) -> None:
     result = measured[0][0]
     old = slowed(result, "old", 1.0)
     for factor, limit, fails in (
@@ -292,7 +292,7 @@ def test_a_bundle_that_became_slower_fails_and_others_do_not(measured, capsys) -
     few = [one.model_copy(update={"runs": (_first_process(one),)}) for one in (old, old)]
     slower.check([rows(few)], 5)
     assert "not known whether slower: onnx-fp32 of old" in capsys.readouterr().err
-    slower.check([rows(measured[0])], 0)  # of other files than those of the first
+    slower.check([rows(measured[0])], 0)  # the bundles have no file in common
 
 
 def _first_process(result: LatencyResult) -> Run:
@@ -301,26 +301,26 @@ def _first_process(result: LatencyResult) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["one"], "--max-slower compares with the first of several bundles"),
         (["one", "two", "--quick"], "--quick compares no bundles"),
         (["one", "two", "--sweep", "threads"], "--sweep compares no bundles"),
     ],
 )
-def test_a_limit_needs_something_to_compare(words, says, capsys) -> None:
+def test_max_slower_needs_bundles_to_compare(words, message, capsys) -> None:
     assert cli.run(["bench", *words, "--max-slower", "0"]) == UsageError.exit_code
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_the_page_about_changes_has_commands_that_kit_takes() -> None:
+def test_commands_of_the_page_about_changes_are_valid() -> None:
     text = (Path(__file__).parents[1] / "docs/slower.md").read_text(encoding="utf-8")
     lines = re.findall(r"^    kit (.+)$", text, re.MULTILINE)
     assert len(lines) == 10
     for line in lines:
         name, *words = shlex.split(line)
         command = cli.main.get_command(click.Context(cli.main), name)
-        command.make_context(name, words)  # raises what click does not understand
+        command.make_context(name, words)  # raises a usage error for unknown options
 
 
 def test_rows_of_several_bundles_name_theirs_and_of_one_do_not(measured, capsys) -> None:
@@ -356,7 +356,7 @@ def test_warnings_among_several_bundles_name_theirs(measured) -> None:
     assert " tiny onnx-fp32: " in line
 
 
-def test_what_ran_is_printed_not_what_was_planned(measured) -> None:
+def test_the_actual_number_of_processes_is_printed(measured) -> None:
     (row, _) = rows(measured[0])
     processes = row.run.processes
     more = row.run.model_copy(update={"processes": (*processes, *processes, *processes)})
@@ -364,7 +364,7 @@ def test_what_ran_is_printed_not_what_was_planned(measured) -> None:
     assert line.startswith("custom plan, 6 × 20 samples; ")
 
 
-def test_a_quick_look_stays_one() -> None:
+def test_cool_does_not_override_quick() -> None:
     options = dict.fromkeys(("official", "threads", "repeats", "pairs", "precision", "cool_wait"))
     made = plan({**options, "quick": True, "cool": 30.0, "sustained": None})
     assert (made.name, made.cool_c, made.repeats) == ("quick", 30.0, 1)
@@ -372,7 +372,7 @@ def test_a_quick_look_stays_one() -> None:
     assert made.name == "custom"
 
 
-def test_pairs_are_added_as_asked() -> None:
+def test_pairs_set_the_maximum_of_added_pairs() -> None:
     options = dict.fromkeys(
         ("quick", "official", "threads", "repeats", "precision", "cool", "cool_wait", "sustained")
     )

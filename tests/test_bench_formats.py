@@ -1,4 +1,4 @@
-"""`scripts/bench formats`: what it builds, and a peer's file as a bundle of kit's."""
+"""`scripts/bench formats`: its builds, and peers' files evaluated as bundles of kit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kit.errors import MissingTool  # noqa: E402
 from kit.precisions import list_precisions  # noqa: E402
 
 
-def test_every_target_that_runs_here_is_built_once_in_all_its_precisions(tmp_path):
+def test_every_target_of_this_host_is_built_once_in_all_precisions(tmp_path):
     output: list[str] = []
     setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, output.append)
     groups = own._group(setup, list_precisions())
@@ -40,7 +40,7 @@ def test_every_target_that_runs_here_is_built_once_in_all_its_precisions(tmp_pat
     assert "lite" in few[("int8",)]
 
 
-def test_a_peers_file_is_evaluated_as_a_bundle_of_its_own(
+def test_a_peers_file_is_evaluated_as_a_separate_bundle(
     tiny_bundle, tmp_path, evaluated_here, capsys
 ):
     peer = peers.FilePeer("tool", "script", "onnx", ("onnxruntime",), "its_method")
@@ -56,7 +56,7 @@ def test_a_peers_file_is_evaluated_as_a_bundle_of_its_own(
     assert "onnx-int8" in capsys.readouterr().out
 
 
-def test_a_peer_that_is_not_installed_is_named(monkeypatch):
+def test_a_missing_peer_is_named(monkeypatch):
     def miss(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
@@ -65,23 +65,23 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
         peers.check_installed(peers.PEERS[0])
 
 
-def test_a_recipe_file_sets_what_the_command_line_does_not(tmp_path):
+def test_the_command_line_overrides_a_recipe_file(tmp_path):
     file = tmp_path / "lite0.toml"
     file.write_text('mean = [0.5, 0.5, 0.5]\nprecisions = ["int8"]\n', encoding="utf-8")
     setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, print, file)
     recipe = own._recipe(setup, ["onnx"], ("fp32", "int8"))
     assert recipe.mean == (0.5, 0.5, 0.5)
-    assert recipe.precisions == ("fp32", "int8")  # the table's own choice
+    assert recipe.precisions == ("fp32", "int8")  # the default of the table
     assert recipe.calibration_images == 2
 
 
-def test_devices_measure_what_the_native_runner_runs(tiny_bundle, monkeypatch):
+def test_devices_measure_formats_of_the_native_runner(tiny_bundle, monkeypatch):
     assert command._list_native([tiny_bundle]) == "lite-fp32,onnx-fp32"
     monkeypatch.setattr(type(formats.get_format("lite")), "native", None)
     assert command._list_native([tiny_bundle]) == "onnx-fp32"
 
 
-def test_peers_have_their_script_and_pins_where_the_environment_is_their_own():
+def test_peers_with_an_own_environment_have_a_script_and_pins():
     for peer in peers.PEERS:
         assert (SCRIPTS / "peers" / f"{peer.script}.py").is_file()
         assert peer.packages or (SCRIPTS / "peers" / f"{peer.script}.txt").is_file(), peer.name

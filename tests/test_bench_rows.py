@@ -1,4 +1,4 @@
-"""Answers that are checked, and the rows that results become."""
+"""Checks of answers, and the rows of the table of results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kit.notices import render
 from kit.results import rounds
 from kit.results.latency import LatencyResult, Plan
 
-# A fast wrong answer is no result.
+# Answers.
 
 
-def test_an_answer_is_compared_with_the_golden_one(tiny_bundle) -> None:
+def test_an_answer_is_compared_with_the_golden_answer(tiny_bundle) -> None:
     _, golden = answers.load(tiny_bundle, "onnx")
     (expected,) = golden.arrays
     fine = expected + np.float32(1e-6)
@@ -52,14 +52,14 @@ def test_a_wrong_answer_is_an_error(name, method, change, words, tiny_bundle) ->
     assert caught.value.message.startswith(f"{key.name}: ")
 
 
-def test_a_bundle_whose_answer_is_another_fails(tiny_bundle, tmp_path) -> None:
+def test_a_bundle_with_a_different_answer_fails(tiny_bundle, tmp_path) -> None:
     _, expected = answers.load(tiny_bundle, "onnx")
     other = rewrite(tiny_bundle, tmp_path / "other", {"golden/onnx-fp32.npy": -expected.arrays[0]})
     with pytest.raises(RunError, match="golden input 0 is not the bundle's"):
         measure.measure(other, ["onnx"], FAST)
 
 
-def test_golden_files_that_cannot_be_used(tiny_bundle, tmp_path) -> None:
+def test_unusable_golden_files_are_refused(tiny_bundle, tmp_path) -> None:
     flat = np.zeros((2, 5), np.float32)
     changed = rewrite(tiny_bundle, tmp_path / "flat", {"golden/input.npy": flat})
     with pytest.raises(BundleError, match=r"its shape is \[2, 5\]"):
@@ -73,13 +73,13 @@ def test_golden_files_that_cannot_be_used(tiny_bundle, tmp_path) -> None:
         measure.measure(none, ["onnx"], FAST)
 
 
-# The rows of the table.
+# Rows of the table.
 
 
 def altered(
     result: LatencyResult, *factors: float, count: int = 3, **fields: object
 ) -> LatencyResult:
-    """Return a result of `count` processes, or of one for each factor if there are several."""
+    """Return a result of `count` processes, or of one process per factor."""
     (run,) = result.runs
     steps = [1 + i / 1000 for i in range(200)]
     processes = tuple(
@@ -92,7 +92,7 @@ def altered(
     return result.model_copy(update={"runs": (run.model_copy(update=update),)})
 
 
-def test_int8_that_is_slower_is_printed(measured) -> None:
+def test_slower_int8_gives_a_notice(measured) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 1.0), altered(int8, 2.0)])
     (printed,) = rows.find_slower_than_float(table)
@@ -142,15 +142,15 @@ def test_int8_of_a_bundle_with_a_float_file_is_compared_with_that(measured) -> N
     "changed",
     [{"format": "lite"}, {"via": "native"}, {"plan": Plan(threads=2)}, {"plan": Plan(cpus="1")}],
 )
-def test_int8_is_compared_with_its_own_float_only(measured, changed) -> None:
+def test_int8_is_compared_only_with_float_of_the_same_format(measured, changed) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
     assert rows.find_slower_than_float(table) == []
 
 
-def test_rows_of_one_measurement_are_compared_round_by_round(measured) -> None:
+def test_rows_of_one_measurement_are_compared_per_round(measured) -> None:
     tiny, int8 = measured[0]
-    weather = (1.0, 1.3, 0.8, 1.1)  # each round is slow or fast for both
+    weather = (1.0, 1.3, 0.8, 1.1)  # both files are slow in the same rounds
     fast = altered(int8, *(0.97 * k * e for k, e in zip(weather, (1, 1.01, 0.99, 1), strict=True)))
     slow = altered(tiny, *weather)
     ((one,), (other,)) = (slow.runs, fast.runs)
@@ -164,7 +164,7 @@ def test_rows_of_one_measurement_are_compared_round_by_round(measured) -> None:
         assert not rounds.speedup(apart.runs[0], other).clear
 
 
-def test_speed_up_is_against_the_reference(measured) -> None:
+def test_speed_up_is_relative_to_the_reference(measured) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 4.0, format="reference"), altered(int8, 1.0)])
     speedup = rows.against_reference(table[1], table)

@@ -30,14 +30,14 @@ def setup(work: Path, images: Path, count: int = 2, limit: int | None = None) ->
     return inputs.Setup("mobilenet_v2", "random", images, count, 0, limit, work, lambda what: None)
 
 
-def given(reference: np.ndarray) -> inputs.Inputs:
+def make_inputs(reference: np.ndarray) -> inputs.Inputs:
     return inputs.Inputs("set", (), "0", np.zeros(len(reference), np.int64), reference)
 
 
 # numbers ---------------------------------------------------------------------------------
 
 
-def test_scores_are_those_of_a_hand_count():
+def test_scores_equal_a_manual_count():
     reference = np.array([[9, 1], [1, 9], [9, 1], [1, 9]], np.float32)
     logits = np.array([[8, 1], [1, 9], [2, 7], [5, 5]], np.float32)  # of a tie, the first
     result = scores.score(logits, reference, np.array([0, 1, 1, 1]))
@@ -52,7 +52,7 @@ def test_scores_without_labels_and_without_noise():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_answers_that_are_no_numbers_are_refused(bad):
+def test_nan_answers_are_refused(bad):
     reference = np.ones((2, 3), np.float32)
     with pytest.raises(ValueError, match="NaN"):
         scores.score(reference * np.float32(bad), reference, None)
@@ -60,7 +60,7 @@ def test_answers_that_are_no_numbers_are_refused(bad):
         scores.score(reference[:1], reference, None)
 
 
-def test_standard_error_is_the_binomial_one():
+def test_standard_error_is_binomial():
     assert scores.standard_error(0.5, 100) == pytest.approx(0.05)
     assert "standard error of top-1 5.0 points" in scores.noise(Score(100, 0.5, 1.0, None))
     assert "no labels" in scores.noise(Score(100, None, 1.0, None))
@@ -94,7 +94,7 @@ def test_json_rows_have_the_drop_and_the_reason():
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 7, 8])
-def test_the_same_pictures_as_kit_eval_takes(limit):
+def test_pictures_are_those_of_kit_eval(limit):
     from kit.tasks.image_classification.evaluation import spread
 
     things = list(range(7))
@@ -124,7 +124,7 @@ def test_unknown_peer_names_near_matches():
         peers.choose(" , ")
 
 
-def test_peers_come_in_the_order_of_the_table():
+def test_peers_have_the_order_of_the_table():
     assert [p.name for p in peers.choose("executorch, nncf")] == ["nncf", "executorch"]
     assert peers.choose(None) == list(peers.PEERS.values())
 
@@ -137,7 +137,7 @@ def test_every_peer_has_a_script_and_is_in_the_docs():
 
 
 @pytest.mark.parametrize("script", OWN)
-def test_pins_are_exact_name_no_address_and_no_reporter(script):
+def test_pins_are_exact_without_addresses_and_telemetry(script):
     text = (SCRIPTS / "peers" / f"{script}.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert len(lines) > 5
@@ -146,7 +146,7 @@ def test_pins_are_exact_name_no_address_and_no_reporter(script):
     assert not any(line.startswith("openvino-telemetry") for line in lines)
 
 
-def test_the_command_refuses_an_unknown_peer_before_it_works():
+def test_an_unknown_peer_is_refused_before_any_work():
     command = [sys.executable, str(SCRIPTS / "bench"), "quantization", "--images", ".", "--peers"]
     done = subprocess.run([*command, "nnfc"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -167,7 +167,7 @@ def scripts(tmp_path, monkeypatch):
     return folder
 
 
-def test_an_environment_is_made_once_and_again_when_the_pins_change(scripts):
+def test_an_environment_is_rebuilt_only_if_the_pins_change(scripts):
     assert environments.python("own") == Path(sys.executable)
     pins = scripts / "own.txt"
     pins.write_text("# none\n")
@@ -185,25 +185,25 @@ def test_an_environment_is_made_once_and_again_when_the_pins_change(scripts):
     assert not mark.exists()
 
 
-def test_a_peer_without_its_environment_has_a_row_that_says_why(scripts, tmp_path):
+def test_a_peer_without_an_environment_has_a_failed_row_with_the_reason(scripts, tmp_path):
     (scripts / "broken.txt").write_text("./no-such-file.whl\n")
     reference = np.ones((1, 2), np.float32)
     peer = peers.Peer("broken", "Broken", "broken")
-    row = command._peer(peer, given(reference), setup(tmp_path, tmp_path))
+    row = command._peer(peer, make_inputs(reference), setup(tmp_path, tmp_path))
     assert row.score is None
     assert "environment of broken cannot be made" in row.failed
     with pytest.raises(MissingTool):
         environments.python("broken")
 
 
-def test_a_peer_that_fails_says_why_without_addresses(scripts, tmp_path, capfd):
+def test_errors_of_a_peer_contain_no_addresses(scripts, tmp_path, capfd):
     (scripts / "sad.py").write_text("import sys; sys.exit('cannot reach https://host.example/x')")
     with pytest.raises(BuildError, match=r"exit code 1: cannot reach \(an address\)"):
         environments.start("sad", "sad", Path(sys.executable), tmp_path)
     assert "host.example" not in capfd.readouterr().err
 
 
-def test_peers_are_reported_not_to_report(monkeypatch):
+def test_telemetry_of_peers_is_disabled(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     result = environments.environment()
     assert result["ORT_DISABLE_TELEMETRY"] == result["HF_HUB_OFFLINE"] == "1"
@@ -211,8 +211,8 @@ def test_peers_are_reported_not_to_report(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_real_peer_answers_in_the_form_that_is_read(tiny_bundle, tmp_path):
-    """ONNX Runtime's is the one whose packages the kit has itself."""
+def test_a_real_peer_writes_the_expected_files(tiny_bundle, tmp_path):
+    """ONNX Runtime is the peer whose packages kit itself installs."""
     images = np.load(tiny_bundle.path / tiny_bundle.manifest.golden.inputs[0])
     reference = np.load(tiny_bundle.path / "golden" / "onnx-fp32.npy")
     (tmp_path / "model.onnx").write_bytes(tiny_bundle.file("onnx").read_bytes())

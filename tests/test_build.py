@@ -26,9 +26,9 @@ from kit.pipeline import lowering
 from kit.recipe import Recipe
 
 OWN_NET = f"{Path(__file__).with_name('own_models.py')}:Concat"
-# What is built where the network does not matter.
+# Recipe for tests that do not depend on the network.
 TINY = {"resolution": 32, "observer": "percentile", "calibration_images": 8, "formats": ("lite",)}
-# A model that kit itself has.
+# A model of kit.
 NAMED = {**TINY, "weights": "random", "width": 0.35, "resolution": 64}
 
 pytestmark = pytest.mark.slow
@@ -43,13 +43,13 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture
 def here(monkeypatch):
-    """Lowering is not left to children, whose start takes long."""
+    """Lower in this process: starting children is slow."""
     monkeypatch.setattr(workers, "Pool", Here)
 
 
 @pytest.fixture(scope="module")
 def named(own_cache, tmp_path_factory):
-    """The bundle of `NAMED`, which this file's cache has."""
+    """Return the bundle of `NAMED`, which is in this file's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Pool", Here)
         return kit.build(
@@ -84,7 +84,7 @@ def test_the_bundle_describes_what_was_built(small):
     assert manifest.artifact("lite").parity[0].max_abs == 0.0
 
 
-def test_golden_answers_can_be_given_again(small):
+def test_golden_answers_are_reproducible(small):
     golden = np.load(small.path / small.manifest.golden.inputs[0])
     outputs = small.manifest.golden.outputs
     assert set(outputs) == {"reference", "lite-int8", "executorch-int8", "onnx-int8"}
@@ -107,14 +107,14 @@ def test_an_unchanged_recipe_comes_from_the_cache_without_torch(named, tmp_path)
     assert done.stdout.strip() == named.hash, done.stderr
 
 
-def test_a_damaged_cache_is_built_anew(tmp_path):
+def test_a_damaged_cache_entry_is_rebuilt(tmp_path):
     recipe = kit.make_recipe(SMALL_NET, **TINY)
     made = kit.build(recipe, tmp_path / "made")
     (kept,) = [p for p in cache.folder().iterdir() if bundle.load(p).hash == made.hash]
     with (kept / "model-int8.ptl").open("r+b") as file:
         file.write(b"xxxx")
     stages, threads = [], torch.get_num_threads()
-    torch.set_num_threads(1)  # as a runtime that was used before may leave it
+    torch.set_num_threads(1)  # another runtime may have changed it
     try:
         again = kit.build(recipe, tmp_path / "again", stages.append)
         assert torch.get_num_threads() == 1
@@ -125,7 +125,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path):
 
 
 def test_a_cached_bundle_names_the_files_of_this_build(here, tmp_path):
-    """Whatever the manifest says of its sources; `tests/test_cache.py` has the fields."""
+    """The manifest names the new sources; `tests/test_cache.py` tests each field."""
     torch = pytest.importorskip("torch")
     from kit.models import mobilenet_v2
 
@@ -135,7 +135,9 @@ def test_a_cached_bundle_names_the_files_of_this_build(here, tmp_path):
     def files(name: str) -> Recipe:
         folder = tmp_path / name
         folder.mkdir()
-        (folder / f"{name}.pth").write_bytes(weights.getvalue())  # a path would be in the file
+        (folder / f"{name}.pth").write_bytes(
+            weights.getvalue()
+        )  # saving to a path would store its name
         (folder / f"{name}.txt").write_text("cat\ndog\n")
         pixels = np.random.default_rng(0).integers(0, 256, (70, 70, 3), np.uint8)
         pictures = picture(folder / f"{name}-set", pixels)
@@ -154,7 +156,7 @@ def test_a_cached_bundle_names_the_files_of_this_build(here, tmp_path):
     assert "alpha" not in actual.model_dump_json()
 
 
-def test_float_formats_give_the_float_models_answers(here, tmp_path):
+def test_float_formats_answer_like_the_float_model(here, tmp_path):
     recipe = kit.make_recipe(OWN_NET, resolution=32, quantize="none")
     made = kit.build(recipe, tmp_path / "fp32")
     assert made.manifest.calibration is None
@@ -171,8 +173,8 @@ def picture(folder: Path, pixels: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["noise", "grey"])
-def test_a_calibration_that_ruins_the_model_fails_the_build(here, official, kind, tmp_path):
-    """Official weights, one input that is not a picture: other signs look healthy."""
+def test_calibration_with_unnatural_pictures_fails_the_build(here, official, kind, tmp_path):
+    """Official weights calibrated with one unnatural picture: other checks pass."""
     rng = np.random.default_rng(0)
     pixels = {
         "noise": rng.integers(0, 256, (224, 224, 3), np.uint8),
@@ -192,8 +194,8 @@ def test_a_calibration_that_ruins_the_model_fails_the_build(here, official, kind
     assert not target.exists()
 
 
-def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp_path, monkeypatch):
-    """Both sides' statistics are shown. The fault is made by hand: no runtime here has it."""
+def test_wrong_answers_of_a_runtime_fail_the_build(here, small, tmp_path, monkeypatch):
+    """The error shows the statistics of graph and file. The fault is simulated."""
     real = lower.read_answer
 
     def negated(job_file: Path):
@@ -208,7 +210,7 @@ def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
+def test_a_killed_child_fails_the_build(tmp_path, monkeypatch):
     dying = [sys.executable, "-c", "import os; os.abort()"]
     real = lowering.make_child
 
@@ -223,7 +225,7 @@ def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_target_that_is_not_a_bundle(tmp_path):
+def test_a_target_that_is_not_a_bundle_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="exists and is not a bundle"):
         kit.build(kit.make_recipe("mobilenet_v2", **NAMED), tmp_path)
@@ -242,7 +244,7 @@ STAGES = [
 def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
     target, scratch = tmp_path / "out" / "b", tmp_path / "scratch"
     scratch.mkdir()
-    # Little to do in each stage; the interruption comes 0.2 s after its beginning.
+    # Every stage is short; the interruption is 0.2 s after its start.
     arguments = [SMALL_NET, "--input", "32", "--no-cache", "--observer", "percentile"]
     arguments += ["--corrections", "bias", "--calibration-images", "4"]
     process = subprocess.Popen(
@@ -269,7 +271,7 @@ def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
 
 
 def is_of_kit(child: psutil.Process) -> bool:
-    """Return whether a process is one of kit's own, and not what the tests fork them from."""
+    """Return whether a process is kit's, and not the template that the tests fork from."""
     try:
         return child.name() != warm_processes.TEMPLATE
     except psutil.NoSuchProcess:
@@ -304,7 +306,7 @@ def test_sizes(official):
 
 
 def test_accuracy(official):
-    """Each format by its own runtime, on pictures that never calibrated.
+    """Each format in its runtime, on pictures that are not in the calibration set.
 
     Which weight of two that are alike is rounded up depends on the processor; what that changes
     is one point of top-1 on so few pictures, and less of what ranks: agreement and SQNR.

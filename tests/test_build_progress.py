@@ -1,4 +1,4 @@
-"""What a build says while a stage takes long, and how its threads wait."""
+"""Progress messages of long stages of a build, and the wait policy of its threads."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def clock(monkeypatch):
     return made
 
 
-def test_a_stage_that_takes_long_says_how_far_it_is_every_few_seconds(clock):
+def test_a_long_stage_reports_progress_every_few_seconds(clock):
     work: list[str] = []
     step = build_state.shares(work.append, "rounding")
     for second, done in ((1, 0.1), (4.9, 0.25), (5, 0.5), (9.9, 0.6), (12, 0.75), (30, 1.0)):
@@ -32,7 +32,7 @@ def test_a_stage_that_takes_long_says_how_far_it_is_every_few_seconds(clock):
 
 
 @pytest.mark.parametrize("name", ["rounding", "bias"])
-def test_corrections_tell_the_share_of_the_layers(name):
+def test_corrections_report_the_share_of_layers(name):
     import torch
     from torch import nn
 
@@ -46,7 +46,7 @@ def test_corrections_tell_the_share_of_the_layers(name):
     assert shares == pytest.approx([0, 1 / 3, 2 / 3])
 
 
-def test_the_search_of_ranges_tells_the_share_of_the_pictures():
+def test_range_search_reports_the_share_of_pictures():
     import torch
     from torch import nn
 
@@ -63,8 +63,8 @@ def test_the_search_of_ranges_tells_the_share_of_the_pictures():
     assert shares == pytest.approx([1 / 3, 2 / 3, 1])
 
 
-def test_threads_wait_passively_before_a_users_own_file_is_run(monkeypatch, tmp_path):
-    """OpenMP reads it as torch is imported, which the file does."""
+def test_wait_policy_is_passive_before_a_users_file_runs(monkeypatch, tmp_path):
+    """OpenMP reads the policy when the user's file imports torch."""
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     file = tmp_path / "net.py"
     file.write_text("import os\nraise RuntimeError('waits: ' + os.environ['OMP_WAIT_POLICY'])\n")

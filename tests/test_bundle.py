@@ -1,4 +1,4 @@
-"""Bundles: whole or not there, and every byte of them checked."""
+"""Bundles: atomic writes, and verification of every byte."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def copy(tiny_bundle, tmp_path):
     return Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
 
 
-def test_it_describes_itself(tiny_bundle):
+def test_the_manifest_lists_every_file(tiny_bundle):
     actual = bundle.load(tiny_bundle.path)
     manifest = actual.manifest
     listed = {p.relative_to(actual.path).as_posix() for p in actual.path.rglob("*") if p.is_file()}
@@ -33,7 +33,7 @@ def test_it_describes_itself(tiny_bundle):
     assert actual.file("reference").is_file()
 
 
-def test_flipped_byte_in_every_file(copy):
+def test_a_flipped_byte_in_any_file_is_refused(copy):
     for name in bundle.load(copy).manifest.files:
         file = copy / name
         good = file.read_bytes()
@@ -45,7 +45,7 @@ def test_flipped_byte_in_every_file(copy):
     bundle.load(copy)
 
 
-def test_missing_file(copy):
+def test_a_missing_file_is_refused(copy):
     name = bundle.load(copy).manifest.artifacts[0].file
     (copy / name).unlink()
     with pytest.raises(BundleError, match=f"has no {name}"):
@@ -57,7 +57,7 @@ def edit(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_newer_schema_says_so(copy):
+def test_newer_schema_is_refused(copy):
     edit(copy, schema_version=99, something_new=True)
     with pytest.raises(BundleError, match=f"schema 99; this kit reads up to {SCHEMA_VERSION}"):
         bundle.load(copy)
@@ -73,7 +73,7 @@ def test_unknown_field_is_refused(copy):
     "name", ["model-fp32.ptl", "reference.safetensors", "golden/input.npy", "labels.txt"]
 )
 def test_a_file_without_a_hash_is_refused(copy, name):
-    """Nobody would notice that it was altered."""
+    """Changes of such a file would not be detected."""
     (copy / "labels.txt").write_text("a\n")
     entries = bundle.load(copy).manifest.model_dump(mode="json")["files"]
     edit(copy, files={n: e for n, e in entries.items() if n != name}, labels="labels.txt")
@@ -82,8 +82,8 @@ def test_a_file_without_a_hash_is_refused(copy, name):
 
 
 @pytest.mark.parametrize("name", ["golden/graph.npy", "/etc/hostname", "../a/golden/input.npy"])
-def test_the_answers_of_a_graph_belong_to_the_bundle(copy, name):
-    """They were read from anywhere, and nobody would have noticed that they were altered."""
+def test_golden_graph_answers_outside_the_bundle_are_refused(copy, name):
+    """Regression: they were read from any path, without a check of their hash."""
     golden = bundle.load(copy).manifest.model_dump(mode="json")["golden"]
     edit(copy, golden={**golden, "graphs": {"lite": [name]}})
     with pytest.raises(BundleError, match="gives no hash of"):
@@ -98,7 +98,7 @@ def test_a_bundle_cannot_name_files_outside_itself(copy, name):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '{"schema_version": "x"}', "\xff"])
-def test_not_a_manifest(tmp_path, text):
+def test_invalid_manifests_are_refused(tmp_path, text):
     (tmp_path / "bundle.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(BundleError):
         bundle.load(tmp_path)
@@ -133,7 +133,7 @@ def test_an_interrupted_write_leaves_the_old_bundle(copy):
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
 
-def test_something_else_is_never_overwritten(tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_never_overwritten(tmp_path):
     target = tmp_path / "mine"
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")
@@ -142,19 +142,19 @@ def test_something_else_is_never_overwritten(tmp_path):
     assert (target / "thesis.txt").read_text() == "years of work"
 
 
-def replaced(target: Path) -> None:
+def replace_bundle(target: Path) -> None:
     with bundle.staged(target) as work:
         (work / "new").write_text("1")
 
 
 @pytest.mark.parametrize("text", ["{}", '{"apps": ["com.example"]}', "no JSON", "[]"])
 def test_a_folder_with_another_bundle_json_is_never_overwritten(tmp_path, text):
-    """Other tools have files of that name, too."""
+    """Other tools use the file name bundle.json too."""
     target = tmp_path / "mine"
     target.mkdir()
     (target / "bundle.json").write_text(text)
     (target / "thesis.txt").write_text("years of work")
-    for act in (bundle.check_target, replaced):
+    for act in (bundle.check_target, replace_bundle):
         with pytest.raises(OutputError, match="exists and is not a bundle"):
             act(target)
     assert (target / "thesis.txt").read_text() == "years of work"
@@ -162,22 +162,22 @@ def test_a_folder_with_another_bundle_json_is_never_overwritten(tmp_path, text):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "golden/notes.txt", "deep/er/notes.txt"])
-def test_a_bundle_with_files_of_ones_own_is_never_overwritten(copy, name):
+def test_a_bundle_with_user_files_is_never_overwritten(copy, name):
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / name).write_text("mine")
-    for act in (bundle.check_target, replaced):
+    for act in (bundle.check_target, replace_bundle):
         with pytest.raises(OutputError, match=f"holds {name}, which is not of the bundle"):
             act(copy)
     assert (copy / name).read_text() == "mine"
 
 
-def test_a_link_in_a_bundle_is_something_of_ones_own(copy, tmp_path):
+def test_a_symlink_in_a_bundle_is_a_user_file(copy, tmp_path):
     (copy / "data").symlink_to(tmp_path)
     with pytest.raises(OutputError, match="holds data,"):
         bundle.check_target(copy)
 
 
-def test_files_that_come_while_it_builds_are_not_lost(copy):
+def test_files_created_during_the_build_are_kept(copy):
     with (
         pytest.raises(OutputError, match=r"holds result\.json"),
         bundle.staged(copy) as work,
@@ -188,25 +188,25 @@ def test_files_that_come_while_it_builds_are_not_lost(copy):
     assert bundle.load(copy)
 
 
-def test_a_bundle_is_replaced_and_a_file_manager_does_not_prevent_it(copy):
+def test_a_bundle_with_ds_store_is_replaced(copy):
     (copy / ".DS_Store").write_bytes(b"")
-    (copy / "model-fp32.onnx").unlink()  # a damaged one is a bundle, too
-    replaced(copy)
+    (copy / "model-fp32.onnx").unlink()  # a damaged bundle may be replaced too
+    replace_bundle(copy)
     assert [p.name for p in copy.iterdir()] == ["new"]
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
 
-def test_a_link_to_a_bundle_stays_one(copy, tmp_path):
+def test_a_symlink_to_a_bundle_stays_a_symlink(copy, tmp_path):
     link = tmp_path / "latest"
     link.symlink_to(copy)
-    replaced(link)
+    replace_bundle(link)
     assert link.is_symlink()
     assert [p.name for p in copy.iterdir()] == ["new"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["copy", "latest"]
 
 
-def test_builds_at_once_into_one_folder(copy, monkeypatch):
-    """Another one puts its bundle there, in the moment between two steps of ours."""
+def test_concurrent_builds_into_one_folder_leave_one_bundle(copy, monkeypatch):
+    """Another build creates the target between the two renames of this build."""
     other = Path(shutil.copytree(copy, copy.with_name("other")))
     rename, calls = Path.rename, []
 
@@ -217,12 +217,12 @@ def test_builds_at_once_into_one_folder(copy, monkeypatch):
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", late)
-    replaced(copy)
+    replace_bundle(copy)
     assert [p.name for p in copy.iterdir()] == ["new"]
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
 
-def test_an_interruption_between_two_steps_puts_the_old_bundle_back(copy, monkeypatch):
+def test_an_interruption_between_renames_restores_the_old_bundle(copy, monkeypatch):
     rename = Path.rename
 
     def stopped(self: Path, target: Path) -> Path:
@@ -232,7 +232,7 @@ def test_an_interruption_between_two_steps_puts_the_old_bundle_back(copy, monkey
 
     monkeypatch.setattr(Path, "rename", stopped)
     with pytest.raises(KeyboardInterrupt):
-        replaced(copy)
+        replace_bundle(copy)
     assert bundle.load(copy)
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
@@ -260,8 +260,8 @@ with bundle.staged(Path(sys.argv[1]) / "b") as work:
 """
 
 
-def test_full_disk(tmp_path):
-    """A real one: a file system of 1 MB, mounted in a namespace of its own."""
+def test_a_full_disk_leaves_no_partial_file(tmp_path):
+    """A real file system of 1 MB, mounted in a separate namespace."""
     script = (
         'mount -t tmpfs -o size=1m none "$1" && "$2" -c "$3" "$1"; code=$?; ls -A "$1"; exit $code'
     )
@@ -274,11 +274,11 @@ def test_full_disk(tmp_path):
         pytest.skip(f"this machine allows no user namespaces: {done.stderr.strip()}")
     assert "OutputError: cannot write" in done.stderr
     assert "No space left on device" in done.stderr
-    assert done.stdout.strip() == "", "something half-written was left behind"
+    assert done.stdout.strip() == "", "a partial file was left behind"
 
 
 def test_unwritable_place():
-    """Nobody can make a folder in /proc, root included."""
+    """Not even root can create a folder in /proc."""
     with pytest.raises(OutputError, match="cannot write"), bundle.staged(Path("/proc/kit/b")):
         pass
 
@@ -316,17 +316,17 @@ class TestModelThatIsAFolder:
         bundle.check_target(tmp_path / "copy")  # a bundle that may be replaced
 
     @pytest.mark.parametrize(
-        ("file", "content", "says"),
+        ("file", "content", "message"),
         [
             ("data/weights.bin", b"abd", "weights.bin in .* was altered"),
             ("data/weights.bin", None, "has no model.mlpackage/data/weights.bin"),
             ("data/other.bin", b"", "holds model.mlpackage/data/other.bin, which is not of"),
         ],
     )
-    def test_other_contents_are_refused(self, file, content, says, with_folder):
+    def test_other_contents_are_refused(self, file, content, message, with_folder):
         path = with_folder.path / "model.mlpackage" / file
         path.unlink() if content is None else path.write_bytes(content)
-        with pytest.raises(BundleError, match=says):
+        with pytest.raises(BundleError, match=message):
             bundle.load(with_folder.path)
 
     def test_a_link_in_it_is_refused(self, with_folder, tmp_path):
@@ -370,7 +370,7 @@ def test_a_manifest_of_schema_5_or_6_is_read(tiny_bundle, tmp_path, version):
 
 
 def test_a_manifest_of_schema_2_is_read(tiny_bundle, tmp_path):
-    """It knew one input and one output, and one golden file for each."""
+    """Schema 2 had one input and one output, with one golden file each."""
     old = rewrite(tiny_bundle, tmp_path / "old", {})
     raw = json.loads((old.path / "bundle.json").read_text())
     signature, golden = raw.pop("signature"), raw["golden"]
@@ -421,4 +421,6 @@ def test_a_manifest_of_schema_3_is_read(tiny_bundle, tmp_path):
     assert [render(notice) for notice in loaded.notices] == ["the weights are random"]
     fields = set(Manifest.model_fields) - {"files"}
     bundle.write_manifest(old.path, {n: getattr(loaded, n) for n in fields})
-    assert bundle.load(old.path).manifest == loaded  # written again, it is not translated again
+    assert (
+        bundle.load(old.path).manifest == loaded
+    )  # a manifest written in the new schema is not converted again

@@ -1,4 +1,4 @@
-"""The cache: the same bundle under the names that its sources have now."""
+"""The cache: entries are copied with the current names of their sources."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sources(name: str) -> recipe.Recipe:
 
 
 class Named(PictureCalibration):
-    """The set that calibrated the bundle, under the name that it has now."""
+    """The calibration set under its current name."""
 
     sha256 = "2"
 
@@ -46,7 +46,7 @@ notices: list[str] = []
 
 
 def take(target: Path, made: recipe.Recipe, source: str, weights: str | None = "1") -> bool:
-    """Take the bundle; of the hash of its weights, 12, the first digit is known."""
+    """Take the bundle; `weights` is a prefix of the hash of its weights, 12."""
     notices.clear()
     target.mkdir()
     return cache.take(KEY, target, made, pictures(source), weights, notices.append)
@@ -54,7 +54,7 @@ def take(target: Path, made: recipe.Recipe, source: str, weights: str | None = "
 
 @pytest.fixture
 def kept(tiny_bundle, tmp_path) -> Manifest:
-    """Keep a bundle that was trained, from files called alpha."""
+    """Cache a trained bundle whose source files are called alpha."""
     made = sources("alpha")
 
     def change(fields) -> None:
@@ -74,7 +74,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
     return built.manifest
 
 
-def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
+def test_a_cached_bundle_gets_the_names_of_the_current_build(kept, tmp_path):
     made = sources("beta")
     assert take(tmp_path / "new", made, "beta-set")
     result = bundle.load(tmp_path / "new").manifest
@@ -88,7 +88,7 @@ def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
     )
 
 
-def test_an_own_model_has_the_name_of_this_build(tiny_bundle, tmp_path):
+def test_a_cached_user_model_gets_the_name_of_the_current_build(tiny_bundle, tmp_path):
     for name in "alpha", "beta":
         (tmp_path / f"{name}.py").touch()
     alpha, beta = (
@@ -107,13 +107,13 @@ def test_an_own_model_has_the_name_of_this_build(tiny_bundle, tmp_path):
     assert result.weights == Source(source=f"own model {beta.model}", sha256="1")
 
 
-def test_training_on_the_calibration_set_has_its_name(kept, tmp_path):
+def test_training_source_defaults_to_the_calibration_set(kept, tmp_path):
     made = sources("beta").model_copy(update={"train": None})
     assert take(tmp_path / "new", made, "beta-set")
     assert bundle.load(tmp_path / "new").manifest.training.source == "beta-set"
 
 
-def test_the_same_build_is_taken_byte_for_byte(kept, tmp_path):
+def test_an_identical_build_is_copied_byte_for_byte(kept, tmp_path):
     assert take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert bundle.load(tmp_path / "new").hash == bundle.load(tmp_path / "built").hash
 
@@ -127,7 +127,7 @@ def lose(entry: Path) -> None:
 
 
 def exchange(entry: Path) -> None:
-    """Make it a bundle that is whole, of another recipe."""
+    """Turn the entry into a valid bundle of another recipe."""
     other = recipe.make("mobilenet_v2", quantize="none")
     fields = dict(bundle.load(entry).manifest)
     bundle.write_manifest(
@@ -136,7 +136,7 @@ def exchange(entry: Path) -> None:
 
 
 def age(entry: Path) -> None:
-    """Make it a bundle of other tools."""
+    """Turn the entry into a bundle of other tool versions."""
     fields = dict(bundle.load(entry).manifest)
     bundle.write_manifest(
         entry, {**{k: v for k, v in fields.items() if k != "files"}, "tools": {"torch": "1"}}
@@ -144,14 +144,14 @@ def age(entry: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [damage, lose, exchange, age])
-def test_what_is_not_the_bundle_of_its_key_is_removed(kept, tmp_path, change):
+def test_an_invalid_entry_is_removed(kept, tmp_path, change):
     change(cache.folder() / KEY)
     assert not take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert list((tmp_path / "new").iterdir()) == []
     assert list(cache.folder().iterdir()) == []
 
 
-def test_other_weights_are_another_bundle(kept, tmp_path):
+def test_an_entry_with_other_weights_is_not_taken(kept, tmp_path):
     assert not take(tmp_path / "new", sources("alpha"), "alpha-set", weights="3")
 
 
@@ -162,15 +162,15 @@ def test_a_file_that_is_not_listed_is_not_copied(kept, tmp_path):
 
 
 @pytest.mark.parametrize("name", [".", KEY, f"{KEY}/model-fp32.onnx", f"{KEY}/golden"])
-def test_what_others_can_write_is_ignored_with_a_notice(kept, tmp_path, name):
+def test_entries_writable_by_others_are_ignored_with_a_notice(kept, tmp_path, name):
     path = cache.folder() / name
     path.chmod(path.stat().st_mode | stat.S_IWGRP)
     assert not take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert notices == [f"the cache is not used: others can write to {path}"]
-    assert (cache.folder() / KEY).is_dir(), "it is not ours to remove"
+    assert (cache.folder() / KEY).is_dir(), "an entry that others can write is not removed"
 
 
-def test_a_cache_made_with_an_open_umask_is_used_all_the_same(tiny_bundle, tmp_path):
+def test_entries_created_with_an_open_umask_are_usable(tiny_bundle, tmp_path):
     before = os.umask(0o002)
     try:
         cache.keep(KEY, tiny_bundle.path)
@@ -179,7 +179,7 @@ def test_a_cache_made_with_an_open_umask_is_used_all_the_same(tiny_bundle, tmp_p
     assert cache.find_writable_by_others(cache.folder() / KEY) is None
 
 
-def test_a_copy_has_the_permissions_of_the_umask(kept, tmp_path):
+def test_permissions_of_a_copy_follow_the_umask(kept, tmp_path):
     before = os.umask(0o077)
     try:
         assert take(tmp_path / "new", sources("alpha"), "alpha-set")
@@ -189,7 +189,7 @@ def test_a_copy_has_the_permissions_of_the_umask(kept, tmp_path):
     assert modes == {0o600, 0o700}
 
 
-def test_a_full_disk_is_named_and_the_entry_stays(kept, tmp_path, monkeypatch):
+def test_a_full_disk_raises_and_keeps_the_entry(kept, tmp_path, monkeypatch):
     def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
@@ -210,8 +210,8 @@ for _ in range(int(sys.argv[3])):
 
 
 @pytest.mark.slow
-def test_reading_while_others_write_and_prune_gives_whole_bundles(kept, tmp_path):
-    """Two writers in a loop; each bundle that is taken is whole, and none is left half."""
+def test_concurrent_reads_and_writes_give_complete_bundles(kept, tmp_path):
+    """With two concurrent writers, every bundle taken is complete."""
     words = [sys.executable, "-c", WRITER, KEY, str(tmp_path / "built"), "60"]
     writers = [subprocess.Popen(words, cwd=Path(__file__).parents[1]) for _ in range(2)]
     taken, whole = 0, bundle.load(tmp_path / "built").hash

@@ -65,7 +65,7 @@ def test_module_and_help_list_every_command():
         (["report", "/nowhere.json", "-o", "/tmp/never"], 3, "/nowhere.json"),
     ],
 )
-def test_bad_input_is_one_sentence_a_hint_and_a_code(arguments, code, words, capsys):
+def test_bad_input_gives_one_sentence_a_hint_and_an_exit_code(arguments, code, words, capsys):
     assert cli.run(arguments) == code
     out, err = capsys.readouterr()
     assert words in err
@@ -149,7 +149,7 @@ def test_exit_codes_are_documented():
     assert dict(drawn) == table
 
 
-def test_unforeseen_error_names_itself(monkeypatch, capsys):
+def test_unexpected_errors_are_reported_as_bugs(monkeypatch, capsys):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 

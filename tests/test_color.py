@@ -1,4 +1,4 @@
-"""Colour profiles: numbers against the standards' own, and what is no profile.
+"""Colour profiles: conversions against the standards' formulas, and invalid profiles.
 
 `PicturesTest` of the Android app compares the same with Android's decoder.
 """
@@ -60,27 +60,27 @@ def pixels(data: bytes) -> np.ndarray:
     ids=["display-p3", "p3-by-power", "adobe-rgb", "p3-by-table"],
 )
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_a_picture_in_wider_colours_becomes_srgb(primaries, curve, light, kind):
+def test_wide_gamut_pictures_are_converted_to_srgb(primaries, curve, light, kind):
     image = noise(60, 40)
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encode(image, kind, icc_profile=profiles.rgb(primaries, curve), **options)
-    wanted = expected(np.asarray(image), primaries, light)
-    assert np.abs(wanted - np.asarray(image)).max() > 20  # or the test would see nothing
-    assert np.abs(pixels(data) - wanted).max() <= 1.5  # half of it is the rounding to levels
+    converted = expected(np.asarray(image), primaries, light)
+    assert np.abs(converted - np.asarray(image)).max() > 20  # otherwise the test would be too weak
+    assert np.abs(pixels(data) - converted).max() <= 1.5  # 0.5 of it is rounding
 
 
-def test_a_photo_of_a_phone_is_converted_and_turned():
+def test_a_phone_photo_is_converted_and_rotated():
     exif = Image.Exif()
     exif[0x0112] = 6
     image = Image.new("RGB", (40, 20), (200, 60, 60))
     data = encode(image, "JPEG", icc_profile=P3, exif=exif, quality=100)
     result = decode(data, "x")
     assert result.size == (20, 40)
-    wanted = expected(np.full((1, 1, 3), (200, 60, 60)), profiles.P3, linear)
-    assert np.abs(np.asarray(result).astype(float) - wanted).max() <= 2
+    converted = expected(np.full((1, 1, 3), (200, 60, 60)), profiles.P3, linear)
+    assert np.abs(np.asarray(result).astype(float) - converted).max() <= 2
 
 
-def test_grey_pictures_take_profiles_of_grey_and_of_rgb():
+def test_grey_pictures_use_grey_and_rgb_profiles():
     image = noise(30, 20, "L")
     level = np.asarray(image).astype(float)[..., None]
     by_power = pixels(encode(image, icc_profile=profiles.grey(profiles.gamma(1.0))))
@@ -99,8 +99,8 @@ def test_transparency_is_kept(mode):
         options["transparency"] = image.getpixel((0, 0))
     result = pixels(encode(image, **options))
     assert result[0, 0].tolist() == [255, 255, 255]
-    wanted = expected(np.full((1, 1, 3), (200, 60, 60)), profiles.P3, linear)
-    assert np.abs(result[7, 7] - wanted).max() <= 2
+    converted = expected(np.full((1, 1, 3), (200, 60, 60)), profiles.P3, linear)
+    assert np.abs(result[7, 7] - converted).max() <= 2
 
 
 def srgb() -> bytes:
@@ -123,8 +123,8 @@ def srgb() -> bytes:
         ("1", srgb()),
     ],
 )
-def test_what_says_nothing_changes_nothing(mode, profile):
-    """sRGB itself, what is broken, and what is of another kind of picture."""
+def test_unusable_profiles_change_nothing(mode, profile):
+    """sRGB, damaged profiles, and profiles of another colour space."""
     image = noise(20, 10, mode)
     plain = encode(image, "TIFF")
     assert np.array_equal(pixels(encode(image, "TIFF", icc_profile=profile)), pixels(plain))
@@ -138,7 +138,7 @@ def test_sixteen_bits_with_a_profile_are_read():
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(P3) - 1), st.integers(0, 255)), max_size=8))
-def test_no_profile_stops_a_picture(changes):
+def test_damaged_profiles_never_raise(changes):
     broken = bytearray(P3)
     for place, value in changes:
         broken[place] = value

@@ -37,7 +37,7 @@ def test_answers_that_are_not_numbers_never_pass(poison):
     assert not result.passed
 
 
-def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():
+def test_golden_pictures_are_the_most_confident_of_several_classes():
     logits = np.zeros((96, 10), np.float32)
     logits[np.arange(96), np.arange(96) % 3] = np.linspace(1, 2, 96)
     logits[5, 7] = 1.5
@@ -50,8 +50,8 @@ def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():
     assert 5 in chosen or 7 not in answers
 
 
-def test_golden_pictures_show_few_of_each_answer():
-    """Sure of one answer on many crops, a model would be asked one thing only."""
+def test_golden_pictures_limit_each_class():
+    """A model confident in one class on many crops would otherwise get only that class."""
     logits = np.zeros((golden.CANDIDATES, 8), np.float32)
     for row in range(golden.CANDIDATES):
         logits[row, 0 if row < 60 else 1 + row % 7] = 100 - row  # surest of the first answer
@@ -60,4 +60,4 @@ def test_golden_pictures_show_few_of_each_answer():
     assert np.bincount(answers).max() == 4
     alike = golden.select_surest(np.eye(1, 8, dtype=np.float32).repeat(golden.CANDIDATES, 0))
     assert alike == sorted(alike)
-    assert len(alike) == golden.IMAGES, "a model that knows one answer is asked all the same"
+    assert len(alike) == golden.IMAGES, "a model with a single answer still gets golden pictures"

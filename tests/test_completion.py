@@ -64,7 +64,7 @@ def no_server(monkeypatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_types() -> Iterator[None]:
-    """Put the types of options back, which a process that completes does not need."""
+    """Restore the types of options, which completion changes."""
     commands = [cli.main]
     for command in commands:
         if isinstance(command, click.Group):
@@ -78,7 +78,7 @@ def own_types() -> Iterator[None]:
 
 
 def offered(monkeypatch, *words: str) -> list[str]:
-    """Return what is offered for the last word, without a shell."""
+    """Return the completions of the last word, without a shell."""
     monkeypatch.setenv(
         "COMP_WORDS", shlex.join(["kit", *words]) if words[-1] else shlex.join(["kit", *words[:-1]])
     )
@@ -117,7 +117,7 @@ def test_script_is_printed(shell, capsys):
         subprocess.run([shell, "-n"], input=script, text=True, check=True)
 
 
-def test_another_shell_is_refused(capsys):
+def test_an_unsupported_shell_is_refused(capsys):
     assert cli.run(["completion", "csh"]) == 2
     assert "csh" in capsys.readouterr().err
 
@@ -144,7 +144,7 @@ def test_another_shell_is_refused(capsys):
         (["clean", "--device", "R"], []),
     ],
 )
-def test_values(folder, monkeypatch, words, expected):
+def test_values_are_completed(folder, monkeypatch, words, expected):
     assert offered(monkeypatch, *words) == expected
 
 
@@ -154,7 +154,7 @@ def test_every_bundle_within_reach_is_offered(folder, monkeypatch):
     assert offered(monkeypatch, "bench", absolute) == [f"{absolute}2"]
 
 
-def test_files_are_offered_where_no_name_fits(folder, monkeypatch):
+def test_paths_are_completed_as_files(folder, monkeypatch):
     for words in (
         ["build", "path/to"],
         ["build", "--weights", "w"],
@@ -173,24 +173,24 @@ def test_devices_of_a_server_are_offered(monkeypatch):
         assert offered(monkeypatch, "bench", "out", "--device", "") == ["R58M1", "R58M2", "all"]
 
 
-def test_a_silent_server_holds_nobody_up(monkeypatch):
-    asked = threading.Event()
-    with server(asked, answers=False) as port:
+def test_a_silent_server_does_not_block_completion(monkeypatch):
+    requested = threading.Event()
+    with server(requested, answers=False) as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         assert offered(monkeypatch, "bench", "out", "--device", "") == []
-        assert asked.is_set()
+        assert requested.is_set()
 
 
 @contextmanager
-def server(asked: threading.Event, answers: bool) -> Iterator[int]:
-    """Serve adb's list of devices, or say nothing until the block ends."""
+def server(requested: threading.Event, answers: bool) -> Iterator[int]:
+    """Serve adb's list of devices, or send nothing until the block ends."""
     ended = threading.Event()
     texts = {"host:version": "0029", "host:devices": "R58M1\tdevice\nR58M2\tunauthorized\n"}
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while head := self.rfile.read(4):
-                asked.set()
+                requested.set()
                 request = self.rfile.read(int(head, 16)).decode()
                 if not answers:
                     ended.wait(30)

@@ -23,7 +23,7 @@ runtime = "onnx"
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty folder, the current one."""
+    """Change to an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -34,7 +34,7 @@ def defaults() -> dict[str, object]:
     return settings.map_defaults()
 
 
-def test_they_are_the_commands_defaults_and_general_ones_are_of_all_that_have_the_option(here):
+def test_settings_are_defaults_of_commands_and_general_ones_apply_to_all(here):
     (here / "kit.toml").write_text(BOTH)
     result = defaults()
     assert result["build"] == {"formats": ("onnx", "lite"), "quantize": "none", "no_cache": True}
@@ -43,14 +43,14 @@ def test_they_are_the_commands_defaults_and_general_ones_are_of_all_that_have_th
     assert "devices" not in result
 
 
-def test_a_commands_own_wins_over_a_general_one(here):
+def test_a_commands_setting_overrides_a_general_one(here):
     (here / "kit.toml").write_text('[eval]\nimages = "b"\n')
     text = 'images = "a"\n' + (here / "kit.toml").read_text()
     (here / "kit.toml").write_text(text)
     assert defaults()["eval"] == {"images": "b"}
 
 
-def test_pyproject_has_them_too_and_kit_toml_is_taken_first(here):
+def test_kit_toml_takes_precedence_over_pyproject(here):
     (here / "pyproject.toml").write_text('[tool.kit.eval]\nimages = "a"\n[project]\nname = "x"\n')
     assert defaults() == {"eval": {"images": "a"}}
     (here / "kit.toml").write_text("[eval]\nlimit = 3\n")
@@ -68,7 +68,7 @@ def recipe_of(monkeypatch, *words: str):
     return chosen[0]
 
 
-def test_the_command_line_wins_over_a_recipe_file_and_that_over_kit_toml(here, monkeypatch):
+def test_command_line_overrides_recipe_file_overrides_kit_toml(here, monkeypatch):
     assert recipe_of(monkeypatch).resolution == 224
     (here / "kit.toml").write_text("[build]\nresolution = 96\nseed = 5\nwidth = 0.5\n")
     (here / "recipe.toml").write_text("resolution = 128\nseed = 6\n")
@@ -76,14 +76,14 @@ def test_the_command_line_wins_over_a_recipe_file_and_that_over_kit_toml(here, m
     assert (chosen.resolution, chosen.seed, chosen.width) == (128, 7, 0.5)
 
 
-def test_a_required_option_may_stand_there(here, monkeypatch, capsys):
+def test_a_required_option_may_be_set_in_kit_toml(here, monkeypatch, capsys):
     (here / "kit.toml").write_text('images = "pictures"\n')
-    seen = []
-    monkeypatch.setattr(eval.command, "callback", lambda **options: seen.append(options))
+    calls = []
+    monkeypatch.setattr(eval.command, "callback", lambda **options: calls.append(options))
     assert cli.run(["eval", "some/bundle"]) == 0
-    assert str(seen[0]["images"]) == "pictures"
+    assert str(calls[0]["images"]) == "pictures"
     assert cli.run(["eval", "some/bundle", "--images", "others"]) == 0
-    assert str(seen[1]["images"]) == "others"
+    assert str(calls[1]["images"]) == "others"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_required_option_may_stand_there(here, monkeypatch, capsys):
         ("[build\n", ["cannot read kit.toml"]),
     ],
 )
-def test_what_does_not_fit_is_named_by_every_command(here, capsys, text, output):
+def test_every_command_reports_invalid_settings(here, capsys, text, output):
     (here / "kit.toml").write_text(text)
     for words in (["list"], ["config"]):
         assert cli.run(words) == 2
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_named_by_every_command(here, capsys, text, output)
         assert all(part in error for part in output), error
 
 
-def test_config_shows_each_and_where_it_comes_from(here, capsys):
+def test_config_shows_settings_with_their_source(here, capsys):
     (here / "kit.toml").write_text(BOTH)
     assert cli.run(["config", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -128,7 +128,7 @@ def test_config_shows_each_and_where_it_comes_from(here, capsys):
     assert "did you mean build?" in capsys.readouterr().err
 
 
-def test_without_a_file_it_says_so(here, capsys):
+def test_config_without_a_file_reports_it(here, capsys):
     assert cli.run(["config"]) == 0
     shown = capsys.readouterr()
     assert shown.out == ""

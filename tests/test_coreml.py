@@ -85,7 +85,7 @@ def copied(package, tmp_path) -> Path:
 
 
 def read_specification(path: Path):
-    """Return a package's specification as coremltools' own reader finds it."""
+    """Return a package's specification, read by coremltools."""
     from coremltools.models.utils import load_spec
 
     return load_spec(str(path))
@@ -162,7 +162,7 @@ def compute_graph(graph, image: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("use", ["load", "describe", "export", "prepare", "read_version"])
-def test_coremltools_that_is_missing_is_named_with_the_extra(use, tmp_path, monkeypatch):
+def test_missing_coremltools_names_the_extra(use, tmp_path, monkeypatch):
     from importlib import metadata
 
     def find_no_version(name: str) -> str:
@@ -263,9 +263,7 @@ class TestInt8Package:
             with pytest.raises(BuildError, match=says):
                 check_encodings(function, dataclasses.replace(encodings, **wrong))
 
-    def test_the_converter_that_loses_an_encoding_fails_the_export(
-        self, graph, tmp_path, monkeypatch
-    ):
+    def test_an_encoding_lost_by_the_converter_fails_the_export(self, graph, tmp_path, monkeypatch):
         from kit.formats.coreml import export as module
 
         write = module.write_package
@@ -284,14 +282,14 @@ class TestInt8Package:
         with pytest.raises(BuildError, match="converter gives quantize_0_cast_fp16 an"):
             export(graph, tmp_path / "lost.mlpackage")
 
-    def test_its_program_computes_what_the_graph_computes(self, graph, package):
+    def test_the_program_computes_the_same_as_the_graph(self, graph, package):
         for image in draw_images(4)[:, None]:
             expected, actual = compute_graph(graph, image), compute(package, image)
             # Scales are float16; a value between two levels may be rounded to either.
             assert np.abs(actual - expected).max() <= 0.02 * np.abs(expected).max()
             assert not np.array_equal(actual, expected)
 
-    def test_it_computes_in_integers_and_says_which_systems_run_it(self, package):
+    def test_it_computes_in_integers_and_names_supported_systems(self, package):
         described = coreml.describe(package)
         assert described.computed_in_float == {}
         assert described.operators["conv"] == 3
@@ -336,7 +334,7 @@ class TestInt8Package:
         for name in FILES:
             assert (again / name).read_bytes() == (package / name).read_bytes()
 
-    def test_a_tensor_inside_that_has_a_features_name_is_renamed(self, copied):
+    def test_an_inner_tensor_with_a_features_name_is_renamed(self, copied):
         (inside,) = coreml.read_structure(copied).graphs[0].nodes[-1].inputs
         other = OUTPUT.model_copy(update={"name": inside})
         coreml.annotate(copied, dataclasses.replace(CARD, outputs=(other,), labels=None))
@@ -471,7 +469,7 @@ def test_an_operator_that_cannot_be_converted_fails_the_export(tmp_path, capfd):
 
 
 def test_a_session_gives_core_ml_names_and_returns_outputs_in_order():
-    """Core ML itself is replaced: this checks what is exchanged with it."""
+    """Core ML is mocked; the test checks the arguments and results."""
 
     class Model:
         def predict(self, feed):

@@ -1,4 +1,4 @@
-"""Corrections of the float model: each keeps its contract and does what it is for."""
+"""Corrections of the float model: their contract and their effect."""
 
 import copy
 
@@ -76,9 +76,9 @@ def test_every_correction_keeps_its_contract(name, granularity, folded, images):
 @pytest.mark.parametrize("name", ["cle", "equalize"])
 def test_equalization_does_not_change_what_is_computed(name, folded, images):
     with torch.inference_mode():
-        wanted = folded(images)
+        target = folded(images)
         get_correction(name).apply(folded, images, "per-channel")
-        torch.testing.assert_close(folded(images), wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(folded(images), target, rtol=1e-4, atol=1e-5)
     assert not torch.equal(folded.get_submodule("0").weight, network()[0].weight)
 
 
@@ -86,17 +86,17 @@ def test_equalization_does_not_change_what_is_computed(name, folded, images):
     ("name", "granularity"),
     [("equalize", "per-channel"), ("cle", "per-tensor"), ("rounding", "per-tensor")],
 )
-def test_uneven_channels_lose_less(name, granularity, folded, images):
+def test_equalization_reduces_the_error_of_uneven_channels(name, granularity, folded, images):
     with torch.inference_mode():
-        wanted = folded(images)
+        target = folded(images)
     corrected = copy.deepcopy(folded)
     get_correction(name).apply(corrected, images, granularity)
-    before = sqnr_db(wanted, simulated(folded, images, granularity))
-    after = sqnr_db(wanted, simulated(corrected, images, granularity))
+    before = sqnr_db(target, simulated(folded, images, granularity))
+    after = sqnr_db(target, simulated(corrected, images, granularity))
     assert after > before + 1
 
 
-def test_relu6_is_not_crossed(images):
+def test_channels_that_reach_relu6_are_not_scaled(images):
     """Channels that reach the clip stay as they are, or the clip would mean something else."""
     from kit.quantize.graph import fold
 
@@ -118,13 +118,13 @@ def test_the_mean_of_every_channel_is_restored(name, folded, images):
     from kit.quantize.simulation import Simulation
 
     with torch.inference_mode():
-        wanted = folded(images)
+        target = folded(images)
     get_correction(name).apply(folded, images, "per-tensor")
     simulation = Simulation(folded, "per-tensor", "minmax")
     simulation.calibrate(images, 1.0)
     for fake in simulation.activations.values():
         fake.mode = "off"
-    torch.testing.assert_close(simulation.logits(images).mean(0), wanted.mean(0))
+    torch.testing.assert_close(simulation.logits(images).mean(0), target.mean(0))
 
 
 @pytest.mark.parametrize("name", ["bias", "rounding"])
@@ -135,7 +135,7 @@ def test_a_layer_that_stays_float_is_not_rounded(name, folded, images):
     kept = ("2", "7")
     before = {n: folded.get_submodule(n).weight.clone() for n in ("0", "2", "4", "7")}
     with torch.inference_mode():
-        wanted = folded(images)
+        target = folded(images)
     get_correction(name).apply(folded, images, "per-tensor", kept)
     for layer in kept:
         assert torch.equal(folded.get_submodule(layer).weight, before[layer])
@@ -147,7 +147,7 @@ def test_a_layer_that_stays_float_is_not_rounded(name, folded, images):
         fake.mode = "off"
     for layer in kept:
         simulation.weights[layer].enabled = False
-    torch.testing.assert_close(simulation.logits(images).mean(0), wanted.mean(0))
+    torch.testing.assert_close(simulation.logits(images).mean(0), target.mean(0))
 
 
 def pair(depthwise_first: bool = False):
@@ -170,9 +170,9 @@ def test_channels_are_scaled_to_half_of_the_clip_and_not_without_end():
     from kit.corrections import equalize
 
     largest = torch.tensor(LARGEST)
-    wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
-    torch.testing.assert_close(equalize.compute_factor(pair(), largest), wanted)
-    torch.testing.assert_close(equalize.compute_factor(pair(True), largest), wanted.sqrt())
+    target = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
+    torch.testing.assert_close(equalize.compute_factor(pair(), largest), target)
+    torch.testing.assert_close(equalize.compute_factor(pair(True), largest), target.sqrt())
 
 
 def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
@@ -181,8 +181,8 @@ def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
     result = pair()
     with torch.no_grad():
         result.second.weight.fill_(1e6)
-    wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
-    torch.testing.assert_close(cle.compute_factor(result, torch.tensor(LARGEST)), wanted)
+    target = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
+    torch.testing.assert_close(cle.compute_factor(result, torch.tensor(LARGEST)), target)
     with torch.no_grad():
         result.second.weight.fill_(1e-6)
     minimum = cle.compute_factor(result, torch.tensor(LARGEST))
@@ -243,8 +243,8 @@ def test_blocks_round_as_one_input_at_a_time_would(groups, outputs, inputs):
     moments = values @ values.transpose(1, 2)
     rounded = compensate(weight, step, moments)
     for group in range(groups):
-        wanted = surgeon(weight[group], step[group, :, 0], moments[group])
-        apart = ((rounded[group] - wanted) / step[group]).abs() > 0.5
+        target = surgeon(weight[group], step[group, :, 0], moments[group])
+        apart = ((rounded[group] - target) / step[group]).abs() > 0.5
         assert float(apart.float().mean()) < 0.01  # ties, which float sums decide
 
 
@@ -273,8 +273,8 @@ def test_moments_are_of_what_the_weights_multiply(layer):
     result = torch.einsum("goi,gij,goj->go", rows, moments, rows).flatten()
     nn.init.zeros_(layer.bias)
     outputs = layer(value).detach()
-    wanted = outputs.square().sum((0, 2, 3) if convolution else 0)
-    torch.testing.assert_close(result, wanted, rtol=1e-4, atol=1e-4)
+    target = outputs.square().sum((0, 2, 3) if convolution else 0)
+    torch.testing.assert_close(result, target, rtol=1e-4, atol=1e-4)
 
 
 def test_moments_of_some_positions_are_like_those_of_all(monkeypatch):
@@ -292,7 +292,7 @@ def test_moments_of_some_positions_are_like_those_of_all(monkeypatch):
     torch.testing.assert_close(part * 64, whole, rtol=0.1, atol=0.0)  # the border alone: 0.14
 
 
-def test_an_input_that_is_always_zero_does_no_harm():
+def test_an_input_that_is_always_zero_is_handled():
     from kit.corrections.rounding import compensate
 
     weight = torch.randn(1, 4, 6)
@@ -314,7 +314,7 @@ def test_steps_are_put_in_order(text, steps):
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "says"),
+    ("text", "error", "message"),
     [
         (" , ", RecipeError, "names no step"),
         ("bias,rounding", RecipeError, "rounding corrects the biases itself"),
@@ -322,6 +322,6 @@ def test_steps_are_put_in_order(text, steps):
         ("equalise", UnknownName, "no correction called 'equalise'"),
     ],
 )
-def test_lists_that_make_no_sense(text, error, says):
-    with pytest.raises(error, match=says):
+def test_invalid_lists_are_refused(text, error, message):
+    with pytest.raises(error, match=message):
         plan.resolve(text)

@@ -30,12 +30,12 @@ def v1():
     return cost.of("mobilenet_v1")
 
 
-def test_v1_costs_what_table_4_says(v1):
+def test_v1_costs_match_table_4(v1):
     assert millions(v1.total.multiply_adds) == 569
     assert millions(v1.total.parameters, 1) == 4.2
 
 
-def test_full_twin_of_v1_costs_what_table_4_says(v1):
+def test_full_twin_of_v1_matches_table_4(v1):
     """Its 4866 M leave out the classifier's 1 M, which the 569 M of the other row include."""
     twin = v1.with_full_convolutions()
     convolutions = twin.by_kind()[CONV_3X3]
@@ -63,7 +63,7 @@ def percent(v1, kind):
 
 
 @pytest.mark.parametrize("kind", TABLE_2)
-def test_layer_types_of_v1_cost_what_table_2_says(v1, kind):
+def test_layer_types_of_v1_match_table_2(v1, kind):
     assert percent(v1, kind) == TABLE_2[kind]
 
 
@@ -81,21 +81,21 @@ def test_stem_of_v1_shows_the_misprint_of_table_2(v1):
 @pytest.mark.parametrize(
     ("width", "multiply_adds", "parameters"), [(0.75, 325, 2.6), (0.5, 149, 1.3), (0.25, 41, 0.5)]
 )
-def test_widths_of_v1_cost_what_table_6_says(width, multiply_adds, parameters):
+def test_widths_of_v1_match_table_6(width, multiply_adds, parameters):
     total = cost.of("mobilenet_v1", width=width).total
     assert millions(total.multiply_adds) == multiply_adds
     assert millions(total.parameters, 1) == parameters
 
 
 @pytest.mark.parametrize(("resolution", "multiply_adds"), [(192, 418), (160, 290), (128, 186)])
-def test_resolutions_of_v1_cost_what_table_7_says(v1, resolution, multiply_adds):
+def test_resolutions_of_v1_match_table_7(v1, resolution, multiply_adds):
     """To the million: at 160 pixels 290.7 M are printed as 290."""
     total = cost.of("mobilenet_v1", resolution).total
     assert total.multiply_adds == pytest.approx(multiply_adds * 1e6, abs=0.7e6)
     assert total.parameters == v1.total.parameters
 
 
-def test_v2_costs_what_its_paper_says():
+def test_v2_costs_match_its_paper():
     """300 M and 3.4 M: the paper cuts the digits off, 300.8 and 3.47 would round up."""
     total = cost.of("mobilenet_v2").total
     assert int(total.multiply_adds / 1e6) == 300
@@ -126,7 +126,7 @@ def test_totals_equal_an_independent_count(name, resolution):
 
 @pytest.mark.parametrize("resolution", [32, pytest.param(224, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MEMBERS)
-def test_every_depthwise_convolution_finds_its_1x1(name, resolution):
+def test_every_depthwise_convolution_is_paired_with_its_1x1(name, resolution):
     """Also behind a squeeze-and-excite gate, and where a map is a single pixel."""
     result = cost.of(name, resolution, width=0.5)
     depthwise = [x for x in result.layers if x.kind == DEPTHWISE]
@@ -229,7 +229,7 @@ def test_bad_input(capsys, arguments, code, words):
     assert "hint: " in err
 
 
-def test_a_model_that_needs_more_pixels_says_so(monkeypatch):
+def test_a_model_that_needs_more_pixels_is_reported(monkeypatch):
     from dataclasses import replace
 
     from kit.errors import RecipeError

@@ -25,7 +25,7 @@ exit "${CODE:-0}"
 
 @pytest.fixture
 def place(tmp_path):
-    """A checkout with the script, and a set-up that sets nothing up."""
+    """Make a checkout with the script and an empty set-up script."""
     for folder in ("scripts", "bin"):
         (tmp_path / "checkout" / folder).mkdir(parents=True)
     root = tmp_path / "checkout"
@@ -51,7 +51,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help_touches_nothing(place, option):
+def test_help_changes_nothing(place, option):
     done = demo(place, option)
     assert done.returncode == 0
     assert done.stdout.startswith("usage: scripts/demo [PICTURES] [OPTION…]")
@@ -59,17 +59,17 @@ def test_help_touches_nothing(place, option):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["nowhere"], 3, "there is no readable folder or zip 'nowhere'"),
         (["/dev/null"], 3, "there is no readable folder or zip '/dev/null'"),
         ([".", "b"], 2, "'b' is no option"),
     ],
 )
-def test_wrong_arguments_are_reported_before_anything_is_done(place, arguments, code, says):
+def test_wrong_arguments_are_reported_before_any_work(place, arguments, code, message):
     done = demo(place, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
-    assert says in done.stderr
+    assert message in done.stderr
     assert names(place) == ["bin", "scripts"]
 
 

@@ -150,7 +150,7 @@ def test_boxes_with_objectness_and_without_suppression():
     )
 
 
-def test_shares_are_of_width_and_height():
+def test_relative_boxes_scale_with_width_and_height():
     model = torch.nn.Identity()
     model.detection = {"coding": "xyxy", "unit": "share"}
     outputs, _ = describe_outputs(model, [(1, 1, 2), (1, 1, 4)], (100, 200), "it")
@@ -177,7 +177,7 @@ def test_partners_have_the_same_class_and_half_of_the_area():
 
 
 @pytest.mark.parametrize(
-    ("name", "says", "hint"),
+    ("name", "message", "hint"),
     [
         ("Undescribed", "does not say how its numbers become boxes", "attribute detection"),
         ("Misspelled", "has no entry 'variances'", ""),
@@ -186,14 +186,14 @@ def test_partners_have_the_same_class_and_half_of_the_area():
         ("make_two_stage", "torchvision's GeneralizedRCNN", "SSDLite"),
     ],
 )
-def test_networks_that_give_no_boxes(name, says, hint):
-    with pytest.raises(RecipeError, match=says) as caught:
+def test_networks_that_give_no_boxes(name, message, hint):
+    with pytest.raises(RecipeError, match=message) as caught:
         TASK.describe_inputs(recipe_of(name))
     assert caught.value.hint
     assert not hint or re.search(hint, caught.value.hint)
 
 
-def test_what_the_task_does_not_do(tmp_path):
+def test_unsupported_options_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="mobilenet_v2 is an image classifier"):
         TASK.describe_inputs(kit.make_recipe("mobilenet_v2", task=TASK.name))
     with pytest.raises(RecipeError, match="'qat' trains classifiers"):
@@ -322,7 +322,7 @@ def test_boxes_of_coco_are_those_of_the_model():
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"categories": [{"id": 2, "name": "dog"}]}, "boxes of 'dog', which is no class"),
         ({"categories": []}, "category 2 without a name"),
@@ -332,8 +332,8 @@ def test_boxes_of_coco_are_those_of_the_model():
         ({"images": None}, "not COCO's annotations: images"),
     ],
 )
-def test_annotations_that_cannot_be_used(changes, says):
-    with pytest.raises(PictureError, match=says):
+def test_annotations_that_cannot_be_used(changes, message):
+    with pytest.raises(PictureError, match=message):
         read_coco("c.json", write_coco(**changes), ["a.jpg"], inputs_of())
 
 
@@ -356,7 +356,7 @@ def test_texts_of_yolo_give_the_same_boxes(shapes):
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("2 .5 .5 .1 .1", "has the class 2, and the model the classes 0 to 1"),
         ("0 .5 .5 .1", "is '0 .5 .5 .1', and no box"),
@@ -365,10 +365,10 @@ def test_texts_of_yolo_give_the_same_boxes(shapes):
         ("0 .5 .5 nan .1", "no box"),
     ],
 )
-def test_lines_that_are_no_boxes(line, says, tmp_path):
+def test_invalid_lines_are_refused(line, message, tmp_path):
     (tmp_path / "a.txt").write_text(f"\n{line}\n")
     (read,) = read_texts(tmp_path, ["a.jpg"], inputs_of())
-    with pytest.raises(PictureError, match=says) as caught:
+    with pytest.raises(PictureError, match=message) as caught:
         read((10, 10))
     assert "line 2 of a.txt" in caught.value.message
     with pytest.raises(PictureError, match="no picture has boxes"):
@@ -433,13 +433,13 @@ def test_the_manifest_says_how_numbers_become_boxes(built):
     assert [spec.shape for spec in manifest.signature.outputs] == [(1, 144, 3), (1, 144, 4)]
     assert np.array_equal(built.read_anchors(), detection_models.place_anchors())
     fields = manifest.model_dump(mode="json")
-    for changes, says in [
+    for changes, message in [
         ({"detection": None}, "detection belongs to the task"),
         ({"detection": {**fields["detection"], "classes": 4}}, "the outputs are"),
         ({"detection": {**fields["detection"], "levels": [3]}}, "levels are of 3 boxes"),
         ({"detection": {**fields["detection"], "coding": "xyxy"}}, "anchors belong"),
     ]:
-        with pytest.raises(ValueError, match=says):
+        with pytest.raises(ValueError, match=message):
             Manifest.model_validate({**fields, **changes})
     with pytest.raises(UsageError, match="for the task object-detection"):
         from kit.app import testing

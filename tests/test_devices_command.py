@@ -1,4 +1,4 @@
-"""`kit devices` and the facts it shows, of virtual devices."""
+"""`kit devices` and its facts, on virtual devices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kit.devices import facts, selection
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
-def test_facts_are_the_devices(transport, x86_64_device):
+def test_facts_describe_the_device(transport, x86_64_device):
     result = facts.gather(transport)
     assert result.kind == "virtual"
     assert result.serial == x86_64_device.serial
@@ -26,7 +26,7 @@ def test_facts_are_the_devices(transport, x86_64_device):
     assert sum(len(cluster.cpus) for cluster in result.clusters) == result.cores
 
 
-def test_facts_follow_the_device(new_device):
+def test_facts_depend_on_the_device(new_device):
     device = new_device("x86_64", size_mb=64)
     device.state.set(temperature=41.5, battery=17, battery_status=3, thermal_status=2)
     device.state.set(page_size=16384, online="0")

@@ -58,7 +58,7 @@ def test_whole_old_phone_behind_a_banner():
     )
 
 
-def test_device_that_tells_nothing_is_all_none():
+def test_facts_of_a_silent_device_are_none():
     result = facts.facts("x", facts.split(output(dict.fromkeys(facts.COMMANDS, ""))))
     assert (result.soc, result.android, result.api, result.cores) == (None, None, None, None)
     assert (result.memory, result.free_bytes, result.page_size) == (None, None, None)
@@ -69,7 +69,7 @@ def test_device_that_tells_nothing_is_all_none():
     assert result.kind == "phone"
 
 
-def test_marks_are_only_ours():
+def test_only_marks_of_the_script_separate_answers():
     assert facts.split("a shell's banner\n$ ") == {}
     assert facts.split(f"{facts.MARK}other\nx\n") == {}
     assert set(facts.COMMANDS) == {

@@ -1,4 +1,4 @@
-"""What the parsers read from what devices say."""
+"""Parsers of the output of device commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation as a site: built whole, without a broken link, and from no other host."""
+"""The documentation site: complete, without broken links, and without external resources."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def site(tmp_path_factory) -> Path:
         ("index.md", "[x](faq.md#missing)", "does not contain an anchor"),
     ],
 )
-def test_a_broken_site_is_noticed(tmp_path, page, text, output):
+def test_a_broken_site_fails_the_build(tmp_path, page, text, output):
     """A site of two pages with the project's own rules."""
     rules = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     rules, nav = rules[: rules.index("\nplugins:")], rules[rules.index("\nvalidation:") :]
@@ -87,13 +87,13 @@ def test_the_python_page_shows_every_public_function(site):
 
 def test_the_page_of_commands_is_up_to_date():
     reports = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
-    # In a process of its own: completion in this one changes the types of options.
+    # In a separate process: completion changes the types of options in this one.
     words = [sys.executable, str(DOCS.parent / "scripts" / "reference")]
     written = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert reports == written, "run scripts/reference > docs/reference/cli.md"
 
 
-def test_no_page_of_the_readme_is_missing():
+def test_links_of_the_readme_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)|src=\"([^\"]+)\"", text)
     assert links

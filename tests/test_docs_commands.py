@@ -85,7 +85,7 @@ def test_the_example_of_an_own_network_runs(place, lowered_here, evaluated_here,
     assert Path(output[-1]).is_file()
 
 
-def test_commands_of_the_workflow_are_understood():
+def test_commands_of_the_workflow_are_valid():
     text = (DOCS / "examples/workflow.yml").read_text(encoding="utf-8")
     yaml = pytest.importorskip("yaml", reason="pyyaml, of mkdocs, is not installed")
     steps = yaml.safe_load(text)["jobs"]["int8"]["steps"]
@@ -97,4 +97,4 @@ def test_commands_of_the_workflow_are_understood():
         assert f"    {line}\n" in reports
         name, *words = shlex.split(line)[1:]
         command = cli.main.get_command(click.Context(cli.main), name)
-        command.make_context(name, words)  # raises what click does not understand
+        command.make_context(name, words)  # raises a usage error for unknown options

@@ -1,4 +1,4 @@
-"""`kit doctor`: verdicts of machines, bundles and devices that differ in one thing."""
+"""`kit doctor`: verdicts on machines, bundles and devices with one problem each."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class BuiltRunner:
 
 
 def judged(facts: DeviceFacts = GOOD, state: DeviceState = STATE) -> dict[str, Finding]:
-    """Return what is not ok, by code."""
+    """Return the findings that are not ok, by code."""
     result = list(device_checks.judge_device(facts, state, None))
     return {finding.code: finding for finding in result if finding.verdict != "ok"}
 
 
-def test_a_good_phone_has_nothing_to_mend():
+def test_a_good_phone_has_no_findings():
     assert judged() == {}
     assert {"device.abi", "device.pages", "device.heat", "device.settings"} <= {
         finding.code for finding in device_checks.judge_device(GOOD, STATE, None)
@@ -77,7 +77,7 @@ def test_a_good_phone_has_nothing_to_mend():
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "verdict", "says"),
+    ("change", "code", "verdict", "message"),
     [
         ({"abis": ("armeabi-v7a",)}, "device.abi", "problem", "armeabi-v7a; native runners"),
         ({"api": 25}, "device.api", "problem", "API level 25; kit needs 26"),
@@ -97,11 +97,11 @@ def test_a_good_phone_has_nothing_to_mend():
         ({"kind": "emulator"}, "device.kind", "note", "an emulator: its times"),
     ],
 )
-def test_one_thing_that_is_not_well(change, code, verdict, says):
+def test_each_problem_has_its_finding(change, code, verdict, message):
     result = judged(replace(GOOD, **change))
     assert list(result) == [code]
     assert result[code].verdict == verdict
-    assert says in result[code].text
+    assert message in result[code].text
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_one_thing_that_is_not_well(change, code, verdict, says):
         (DeviceState("Features\t: fp asimd"), "device.processor", "kit build MODEL --precision"),
     ],
 )
-def test_what_disturbs_comes_with_the_command_that_ends_it(state, code, fix):
+def test_disturbances_have_a_command_that_fixes_them(state, code, fix):
     result = judged(state=state)
     assert list(result) == [code]
     assert result[code].fix.startswith(fix)
@@ -210,7 +210,7 @@ def test_a_large_model_needs_more_memory(tiny_bundle, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("machine", "features", "verdict", "says"),
+    ("machine", "features", "verdict", "message"),
     [
         ("x86_64", ("avx2", "avx512_vnni"), "ok", "exact and fast"),
         ("x86_64", ("avx2",), "note", "without VNNI int8 ONNX files run with exact"),
@@ -219,9 +219,9 @@ def test_a_large_model_needs_more_memory(tiny_bundle, monkeypatch):
         ("aarch64", ("asimd",), "note", "without dot products"),
     ],
 )
-def test_processors(machine, features, verdict, says):
+def test_processors(machine, features, verdict, message):
     result = host.judge_processor("host.processor", "Some CPU", machine, features)
-    assert (result.verdict, says in result.text) == (verdict, True)
+    assert (result.verdict, message in result.text) == (verdict, True)
     assert bool(result.fix) == (verdict != "ok")
 
 
@@ -297,7 +297,7 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
     assert "nothing 2 (missing here)" in result[5].text
 
 
-def test_a_bundle_without_a_problem_is_exit_code_0(lite_bundle, capsys):
+def test_a_bundle_without_a_problem_gives_exit_code_0(lite_bundle, capsys):
     assert cli.run(["doctor", str(lite_bundle.path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert sum(result["counts"].values()) == len(result["findings"])
@@ -306,7 +306,7 @@ def test_a_bundle_without_a_problem_is_exit_code_0(lite_bundle, capsys):
         assert finding["verdict"] in VERDICTS
 
 
-def test_problems_are_lines_and_an_exit_code(tmp_path, capsys, no_settings):
+def test_problems_are_printed_with_an_exit_code(tmp_path, capsys, no_settings):
     assert cli.run(["doctor", str(tmp_path / "gone"), "--device", "127.0.0.1:1"]) == UNFIT
     out, err = capsys.readouterr()
     problems = [line for line in out.splitlines() if line.startswith("problem")]

@@ -40,7 +40,7 @@ class Tied(nn.Module):
         self.table = nn.Parameter(torch.randn(WORDS, WIDTH))
 
     def forward(self, ids):
-        if ids.shape[1] > 2:  # symbolic tracing cannot follow it
+        if ids.shape[1] > 2:  # not traceable symbolically
             ids = ids[:, :2]
         return nn.functional.embedding(ids, self.table) @ self.table.t()
 
@@ -51,8 +51,8 @@ def examples():
     return Examples((ids,), ((1, LENGTH),), True)
 
 
-def sqnr(wanted, got) -> float:
-    return float(10 * torch.log10(wanted.square().sum() / (wanted - got).square().sum()))
+def sqnr(expected, actual) -> float:
+    return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
 
 
 def test_tables_have_int8_rows_and_the_float_ones_are_gone(examples):
@@ -86,7 +86,7 @@ def test_a_model_without_tables_is_returned_as_it_is():
 
 
 @pytest.mark.slow
-def test_onnx_runtime_quantizes_an_lstm_and_says_that_it_does_no_gru(examples, tmp_path):
+def test_onnx_runtime_quantizes_lstm_and_reports_gru_as_float(examples, tmp_path):
     described = {}
     for kind in (nn.LSTM, nn.GRU):
         folded = fold(Language(kind).eval(), examples)
@@ -115,7 +115,7 @@ def test_recurrent_layers_are_linear_layers_for_xnnpack(examples, kind):
         assert sqnr(folded(ids), made.graph(ids)) > 30
 
 
-def test_torch_formats_say_what_stays_float(examples):
+def test_torch_formats_report_layers_that_stay_float(examples):
     folded = fold(Language(nn.LSTM).eval(), examples)
     made = torch_ao.quantize_dynamic(folded, examples, OPTIONS)
     assert made.computed_in_float == {"LayerNorm": 1}

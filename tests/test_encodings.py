@@ -46,7 +46,7 @@ OLD = {  # version 0.6.1
 
 
 class Net(nn.Module):
-    """What the flows treat differently: fused clips, one that is not, pooling, a join, a sum."""
+    """Network with operators that flows treat differently: clips, pooling, a join, a sum."""
 
     def __init__(self):
         super().__init__()
@@ -104,7 +104,7 @@ def with_more(given, *names):
     return given.model_copy(update={"activations": (*given.activations, *more)})
 
 
-def test_a_file_holds_what_was_written():
+def test_a_written_file_is_read_back_unchanged():
     text = encodings.format_file(EXAMPLE, "0.1")
     assert encodings.parse(text.encode()) == EXAMPLE
     content = json.loads(text)
@@ -169,7 +169,7 @@ def test_a_file_that_kit_cannot_use_is_refused_in_one_sentence(activations, weig
         ('{"version": "1.0.0"}', "activation_encodings: "),
     ],
 )
-def test_a_file_that_is_none_is_an_error_of_the_recipe(tmp_path, text, printed):
+def test_an_invalid_file_is_an_error_of_the_recipe(tmp_path, text, printed):
     path = tmp_path / "given.json"
     if text is not None:
         path.write_text(text)
@@ -212,7 +212,7 @@ def test_weights_have_the_scales_that_observers_compute(granularity):
     assert result.scales == tuple(observer.calculate_qparams()[0].flatten().tolist())
 
 
-def test_what_moves_joins_or_averages_values_has_no_encoding_of_its_own(chosen):
+def test_pooling_and_joins_have_no_separate_encoding(chosen):
     names = [one.name for one in chosen.activations]
     assert names == ["x", "clip", "second", "relu", "mul", "third", "after", "last"]
     assert [one.name for one in chosen.weights] == [
@@ -242,8 +242,8 @@ def test_every_flow_places_the_encodings(folded, images, chosen, flow):
     for one in marked.weights:
         assert torch.tensor(one.scales).tolist() in weights, one.name
     with torch.no_grad():
-        wanted, got = (graph(images[:1]) for graph in (folded, made.graph))
-    assert (got - wanted).square().sum() < wanted.square().sum() / 100
+        expected, actual = (graph(images[:1]) for graph in (folded, made.graph))
+    assert (actual - expected).square().sum() < expected.square().sum() / 100
 
 
 def scales_of(graph) -> tuple[list[float], list[list[float]]]:
@@ -297,7 +297,7 @@ def test_weights_with_another_number_of_scales_fail_the_build(folded, images, ch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["pt2e-s8", "pt2e-u8"])
-def test_the_inside_of_an_operator_is_float(images, flow):
+def test_decomposed_operators_are_float_inside(images, flow):
     """Local response normalization becomes ten operators; the model's graph has one."""
     from kit.quantize.graph import fold
 
@@ -351,7 +351,7 @@ def test_the_encodings_of_a_bundle_build_the_same_files(built, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_encodings_are_another_bundle_also_for_the_cache(built, tmp_path):
+def test_other_encodings_give_another_bundle_and_cache_key(built, tmp_path):
     content = json.loads((built.path / "encodings.json").read_text())
     for one in content["activation_encodings"]:
         one["scale"] = [2 * one["scale"][0]]
@@ -367,7 +367,7 @@ def test_other_encodings_are_another_bundle_also_for_the_cache(built, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_name_that_the_model_has_not_is_reported_with_near_ones(built, tmp_path):
+def test_an_unknown_name_is_reported_with_similar_names(built, tmp_path):
     content = json.loads((built.path / "encodings.json").read_text())
     content["activation_encodings"][0]["name"] = "input"
     given = tmp_path / "given.json"
@@ -385,7 +385,7 @@ def test_methods_that_choose_their_own_take_no_encodings(method, tmp_path):
 
 @pytest.mark.parametrize("precisions", [("int8-weights",), ("fp32", "fp16")])
 def test_files_without_activation_ranges_take_no_encodings(precisions, tmp_path):
-    """They were ignored without a word."""
+    """Regression: they were silently ignored."""
     with pytest.raises(RecipeError, match=r"encodings = 'x\.json' does nothing: none"):
         kit.build(
             recipe(encodings="x.json", precisions=precisions, formats=("onnx",)), tmp_path / "made"
@@ -393,7 +393,7 @@ def test_files_without_activation_ranges_take_no_encodings(precisions, tmp_path)
 
 
 @pytest.mark.slow
-def test_bundles_of_before_are_read(built, tmp_path):
+def test_bundles_of_older_schemas_are_read(built, tmp_path):
     """Schema 2 had no file of encodings, and told tensors apart by their values."""
     old = tmp_path / "old"
     bundle.copy(built.path, old)
@@ -449,8 +449,8 @@ def test_a_layer_that_does_nothing_stands_between_no_layer_and_its_clip(flow, im
     assert not any(isinstance(module, nn.Identity) for module in folded.modules())
     made = quantize(folded, images, flow, None)
     with torch.no_grad():
-        wanted, got = (graph(images[:1]) for graph in (folded, made.graph))
-    assert (got - wanted).square().sum() < wanted.square().sum() / 100
+        expected, actual = (graph(images[:1]) for graph in (folded, made.graph))
+    assert (actual - expected).square().sum() < expected.square().sum() / 100
 
 
 @pytest.mark.parametrize("engine", ["qnnpack", "x86", "fbgemm"])
@@ -463,7 +463,7 @@ def test_a_clip_beyond_the_range_of_its_input_leaves_the_answers(engine, folded,
         torch.backends.quantized.engine = engine
         made = quantize(folded, images, "torch-ao", chosen)
         with torch.no_grad():
-            wanted, got = (graph(images[:1]) for graph in (folded, made.graph))
+            expected, actual = (graph(images[:1]) for graph in (folded, made.graph))
     finally:
         torch.backends.quantized.engine = before
-    assert (got - wanted).square().sum() < wanted.square().sum() / 100
+    assert (actual - expected).square().sum() < expected.square().sum() / 100

@@ -1,4 +1,4 @@
-"""`kit eval`: what it prints, where to, and with which exit code."""
+"""`kit eval`: output, result files and exit codes."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def test_notes_go_to_stderr(tmp_path, capsys):
 
 
 @HERE
-def test_what_is_refused_is_one_sentence_with_a_hint(tiny, pictures, tmp_path, capsys):
-    def refused(code: int, says: str, *arguments: str) -> None:
+def test_errors_are_one_sentence_with_a_hint(tiny, pictures, tmp_path, capsys):
+    def refused(code: int, words: str, *arguments: str) -> None:
         assert run(["eval", *arguments]) == code
         output = capsys.readouterr()
         assert output.out == ""
         message, hint = output.err.strip().splitlines()[-2:]
-        assert says in message
+        assert words in message
         assert hint.startswith("hint: ")
         assert "Traceback" not in output.err
 
@@ -131,7 +131,7 @@ def test_where_labels_come_from_is_printed(tiny, pictures, capfd):
     assert json.loads(output.out)
 
 
-def test_a_flipped_byte_in_the_bundle_is_found(tiny, pictures, tmp_path):
+def test_a_flipped_byte_in_the_bundle_is_refused(tiny, pictures, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(tiny.path, copy)
     data = bytearray((copy / "model-fp32.onnx").read_bytes())

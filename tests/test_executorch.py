@@ -1,4 +1,4 @@
-"""ExecuTorch files: what is read off them, what is refused, and how they run."""
+"""ExecuTorch files: description, refused files, and execution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kit.formats.executorch import program
 
 @pytest.fixture(scope="session")
 def net(tmp_path_factory) -> Path:
-    """Return the file of a small model with one operator that XNNPACK does not take."""
+    """Export a small model with one operator that XNNPACK does not support."""
     path = tmp_path_factory.mktemp("executorch") / "net.pte"
     model, example = small("not delegated")
     executorch.export(model, (example,), path)
@@ -80,7 +80,7 @@ def test_what_is_not_a_program_is_refused(tmp_path, content):
 
 
 @pytest.mark.slow
-def test_a_constant_that_is_not_in_the_file(net, tmp_path):
+def test_a_constant_missing_from_the_file_is_refused(net, tmp_path):
     """The runtime aborts when such a name is not even text."""
     name = re.search(rb"[0-9a-f]{64}", net.read_bytes())
     assert name is not None
@@ -201,7 +201,7 @@ def test_call_outlives_the_session(net):
 
 
 @pytest.mark.slow
-def test_threads_can_change_when_nothing_is_loaded(net):
+def test_threads_can_change_if_no_file_is_loaded(net):
     gc.collect()
     for threads in (1, 2, 1, 3):
         assert executorch.prepare(threads) == threads
@@ -212,7 +212,7 @@ def test_threads_can_change_when_nothing_is_loaded(net):
 
 
 @pytest.mark.slow
-def test_loading_says_nothing_and_leaves_the_exporter_alone(net):
+def test_loading_prints_nothing_and_does_not_import_the_exporter(net):
     code = (
         "import sys; from pathlib import Path; from kit.formats.executorch import FORMAT;"
         "s = FORMAT.load(Path(sys.argv[1]), 1); assert 'executorch.exir' not in sys.modules;"

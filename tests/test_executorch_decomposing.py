@@ -102,6 +102,6 @@ def test_int8_files_of_them_are_lowered_as_a_whole(make, shape, tmp_path):
     session = format_.load(file, 1)
     answer = torch.from_numpy(session.read(session.bind((example.numpy(),))())[0])
     with torch.no_grad():
-        wanted = model(example)
-    noise = (answer - wanted).square().sum()
-    assert 10 * torch.log10(wanted.square().sum() / noise) > 20
+        expected = model(example)
+    noise = (answer - expected).square().sum()
+    assert 10 * torch.log10(expected.square().sum() / noise) > 20

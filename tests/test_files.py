@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what a killed owner leaves."""
+"""Atomic writes of files, and cleanup after a killed owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KILLED = -signal.SIGKILL
 
 
 def die(code: str, *arguments: object) -> None:
-    """Run code in a process of its own that kills itself."""
+    """Run code in a separate process that kills itself."""
     head = "import os, signal, sys\nfrom pathlib import Path\nfrom kit import files\n"
     head += "die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
     words = [sys.executable, "-c", head + code, *map(str, arguments)]
@@ -116,14 +116,14 @@ def test_a_link_in_place_of_the_target_is_replaced(tmp_path):
         "files.temporary_folder()",
     ],
 )
-def test_what_a_killed_owner_left_is_swept(tmp_path, block):
+def test_files_of_a_killed_owner_are_removed(tmp_path, block):
     die(f"import tempfile; tempfile.tempdir = sys.argv[1]\nwith {block}: die()", tmp_path)
     assert len(names(tmp_path)) == 1
     files.write(tmp_path / "b", "x")
     assert names(tmp_path) == ["b"]
 
 
-def test_what_a_living_owner_uses_is_left_alone(tmp_path, monkeypatch):
+def test_files_of_a_living_owner_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with (
         files.temporary_folder() as folder,
@@ -141,7 +141,7 @@ def test_what_a_living_owner_uses_is_left_alone(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["kit-0123456789abcdefg", ".a.kit-0123.part", "kit-trial", ".a.part", "a.kit"]
 )
-def test_files_with_other_names_are_left_alone(tmp_path, name):
+def test_files_with_other_names_are_kept(tmp_path, name):
     (tmp_path / name).mkdir()
     files.sweep(tmp_path)
     assert names(tmp_path) == [name]
@@ -240,13 +240,13 @@ def test_writers_at_once_leave_one_whole_folder(tmp_path):
     assert names(tmp_path) == ["bundle"]
 
 
-def test_nothing_is_restored_where_nothing_was(tmp_path):
+def test_nothing_is_restored_if_there_was_no_folder(tmp_path):
     assert not files.restore(tmp_path / "bundle")
     assert not files.restore(tmp_path / "no" / "bundle")
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev", "fifo"])
-def test_reading_never_blocks_on_what_is_no_file(tmp_path, path):
+def test_reading_never_blocks_on_special_files(tmp_path, path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="not a file"):
         files.read(tmp_path / path, 100)

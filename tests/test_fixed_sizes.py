@@ -39,13 +39,13 @@ def folded():
 def test_positions_by_the_length_are_written(folded, name, tmp_path):
     graph, ids = folded
     with torch.no_grad():
-        wanted = graph(ids)
+        expected = graph(ids)
     format_ = get_format(name)
     file = tmp_path / f"net{format_.suffix}"
     format_.export(graph, (ids,), file)
     session = format_.load(file, 1)
     answer = torch.from_numpy(session.read(session.bind((ids.numpy(),))())[0])
-    assert torch.allclose(answer, wanted, atol=1e-6)
+    assert torch.allclose(answer, expected, atol=1e-6)
 
 
 @pytest.mark.slow

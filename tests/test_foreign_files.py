@@ -1,4 +1,4 @@
-"""Files from outside that are not what they should be: one table for each kind of file."""
+"""Malformed files from users: one table per kind of file."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
 
 @pytest.mark.parametrize("put", [fifo, folder, device, listening, missing])
 @pytest.mark.parametrize("kind", READERS)
-def test_what_is_not_a_file_is_one_sentence(copy, tmp_path, kind, put):
+def test_paths_that_are_not_files_give_one_sentence(copy, tmp_path, kind, put):
     name, read, error = READERS[kind]
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
@@ -164,14 +164,14 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_documents_that_cannot_be_meant(copy, tmp_path, name):
-    content, says = DOCUMENTS[name]
+def test_malformed_documents_are_refused(copy, tmp_path, name):
+    content, message = DOCUMENTS[name]
     (copy / "bundle.json").write_bytes(content)
-    with pytest.raises(BundleError, match=says) as caught:
+    with pytest.raises(BundleError, match=message) as caught:
         bundle.load(copy)
     assert "\n" not in caught.value.message
     (tmp_path / "r.json").write_bytes(content)
-    with pytest.raises(ResultError, match=says) as actual:
+    with pytest.raises(ResultError, match=message) as actual:
         store.read(tmp_path / "r.json")
     assert "\n" not in actual.value.message
 
@@ -196,16 +196,16 @@ RECIPES = {
 
 @pytest.mark.timeout(20)  # without a limit, tomllib takes a minute for the long name
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipes_that_cannot_be_meant(tmp_path, name):
-    content, says = RECIPES[name]
+def test_malformed_recipes_are_refused(tmp_path, name):
+    content, message = RECIPES[name]
     (tmp_path / "r.toml").write_bytes(content)
-    with pytest.raises(RecipeError, match=says) as caught:
+    with pytest.raises(RecipeError, match=message) as caught:
         recipe.read(tmp_path / "r.toml")
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("seed = 0x" + "f" * 5000, "seed = a number of 20000 bits"),
         ("seed = " + "9" * 4000, "seed = 999"),
@@ -224,9 +224,9 @@ def test_recipes_that_cannot_be_meant(tmp_path, name):
         ("mean = [[[[[[1]]]]]]", "mean"),
     ],
 )
-def test_values_of_a_recipe_are_bounded(tmp_path, text, says):
+def test_values_of_a_recipe_are_bounded(tmp_path, text, message):
     (tmp_path / "r.toml").write_text(f'model = "mobilenet_v1"\n{text}\n')
-    with pytest.raises(RecipeError, match=says) as caught:
+    with pytest.raises(RecipeError, match=message) as caught:
         recipe.make(**recipe.read(tmp_path / "r.toml"))
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
@@ -301,12 +301,12 @@ def change(file: Path, act: Callable[[Any], None]) -> None:
     file.write_text(json.dumps(document))
 
 
-@pytest.mark.parametrize(("where", "value", "says"), MANIFESTS)
-def test_what_a_manifest_cannot_say(copy, where, value, says):
+@pytest.mark.parametrize(("where", "value", "message"), MANIFESTS)
+def test_invalid_manifest_values_are_refused(copy, where, value, message):
     change(copy / "bundle.json", lambda manifest: put(manifest, where, value))
     with pytest.raises(BundleError, match="is not a valid bundle description") as caught:
         bundle.load(copy)
-    assert says in caught.value.message
+    assert message in caught.value.message
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 500
 
@@ -338,7 +338,7 @@ def rehash(folder: Path, name: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"a\nb\nc\n", "names 3 classes, but the model has 7 outputs"),
         (b"\n".join([b"a"] * 10**6), "names 1000000 classes, but the model has 7 outputs"),
@@ -346,9 +346,9 @@ def rehash(folder: Path, name: str, content: bytes) -> None:
         (b"x" * (17 * 2**20), "cannot read labels.txt in .*: it is larger than"),
     ],
 )
-def test_labels_of_a_bundle(copy, content, says):
+def test_labels_of_a_bundle(copy, content, message):
     rehash(copy, "labels.txt", content)
-    with pytest.raises(BundleError, match=says) as caught:
+    with pytest.raises(BundleError, match=message) as caught:
         bundle.load(copy)
     assert "\n" not in caught.value.message
 
@@ -407,7 +407,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_golden_arrays_of_another_kind(copy, name):
+def test_invalid_golden_arrays_are_refused(copy, name):
     rehash(copy, "golden/input.npy", ARRAYS[name])
     actual = bundle.load(copy)
     with pytest.raises(BundleError, match=r"golden/input\.npy in ") as caught:
@@ -421,7 +421,7 @@ def test_golden_arrays_of_another_kind(copy, name):
 @pytest.mark.parametrize(
     "version", [-1, 0, True, "4", 10**4000], ids=["negative", "zero", "true", "text", "long"]
 )
-def test_versions_that_no_result_has(tmp_path, version):
+def test_invalid_schema_versions_are_refused(tmp_path, version):
     document = json.loads(latency().model_dump_json()) | {"schema_version": version}
     (tmp_path / "r.json").write_text(json.dumps(document))
     with pytest.raises(ResultError, match="schema") as caught:
@@ -545,7 +545,7 @@ def test_numbers_that_overflow_when_they_are_put_in():
     assert torch.equal(model.weight, before)
 
 
-def test_weights_that_would_expand(tmp_path):
+def test_weights_with_a_large_expanded_size_are_refused(tmp_path):
     import torch
 
     torch.save({"w": torch.zeros(10_000_000)}, tmp_path / "plain.pth")
@@ -563,7 +563,7 @@ def test_weights_that_would_expand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"\xff\xfe\x00", "cannot read the labels"),
         (b"x\n" * 100_001, "names 100001 classes, and a model has 100000 at most"),
@@ -571,9 +571,9 @@ def test_weights_that_would_expand(tmp_path):
         (b"y" * 10**6, "names one class, 'yyy"),
     ],
 )
-def test_files_of_labels(tmp_path, content, says):
+def test_files_of_labels(tmp_path, content, message):
     (tmp_path / "l.txt").write_bytes(content)
-    with pytest.raises(RecipeError, match=says) as caught:
+    with pytest.raises(RecipeError, match=message) as caught:
         calibration.labels(recipe.make("mobilenet_v1", labels=str(tmp_path / "l.txt")))
     assert len(caught.value.message) < 400
 

@@ -1,4 +1,4 @@
-"""A helper imports once and forks; whatever ends badly ends alone, and nothing is left behind."""
+"""A helper imports once and forks; failures stay isolated, and no process is left behind."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def run(place, tasks, modules=("shared",), environment=None):
         workers.Pool(tasks, 2, environment or {}, helper.start) as pool,
     ):
         errors = pool.wait(done.append)
-    assert not mine(place)
+    assert not list_processes(place)
     return sorted(done), {name: error.message for name, error in errors.items()}
 
 
-def mine(place):
-    """Return the processes that see this folder."""
+def list_processes(place):
+    """Return the processes that use this folder."""
     result = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -120,19 +120,19 @@ THREAD = "import threading as t, time; t.Thread(target=time.sleep, args=(9,), da
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "text"),
     [
         ("import os; os.abort()", ""),
         ("raise ImportError('no such library')", "no such library"),
         (THREAD, "started a thread"),
     ],
 )
-def test_without_a_helper_every_task_is_a_process_that_imports_by_itself(place, content, says):
+def test_without_a_helper_every_task_is_a_process_that_imports_by_itself(place, content, text):
     (place / "broken.py").write_text(content)
     tasks = [task(place, name, "import shared, os; assert shared.PID == os.getpid()")
              for name in ("a", "b")]  # fmt: skip
     assert run(place, tasks, ["broken"]) == (["a", "b"], {})
-    assert says in (place / "helper.log").read_text()
+    assert text in (place / "helper.log").read_text()
 
 
 def test_a_system_that_cannot_fork_has_no_helper(place, monkeypatch):
@@ -142,19 +142,19 @@ def test_a_system_that_cannot_fork_has_no_helper(place, monkeypatch):
     assert not (place / "helper.log").exists()
 
 
-def test_a_helper_that_is_killed_takes_its_forks_with_it_and_what_waits_runs(place):
+def test_killing_the_helper_ends_its_forks_and_waiting_tasks_still_run(place):
     waits = "import time; from kit import workers; workers.end_with_parent(); time.sleep(600)"
     one, other, later = (task(place, *words) for words in (("a", waits), ("b", waits), ("c", "")))
     with (
         forks.Helper([], place / "helper.log", {}) as helper,
         workers.Pool([one, other, later], 2, {}, helper.start) as pool,
     ):
-        wait_for(lambda: len(mine(place)) == 3)
-        (process,) = (p for p in mine(place) if p.ppid() == os.getpid())
+        wait_for(lambda: len(list_processes(place)) == 3)
+        (process,) = (p for p in list_processes(place) if p.ppid() == os.getpid())
         process.kill()
         done: list[str] = []
         errors = pool.wait(done.append)
-        assert not mine(place)
+        assert not list_processes(place)
     assert done == ["c"]
     messages = [str(errors[name].message) for name in ("a", "b")]
     assert messages == [f"lowering to {name} was killed by signal 9" for name in ("a", "b")]
@@ -174,17 +174,17 @@ def test_leaving_the_block_ends_forks_and_what_they_started(place):
         forks.Helper([], place / "helper.log", {}) as helper,
         workers.Pool(tasks, 2, {}, helper.start),
     ):
-        wait_for(lambda: len(mine(place)) == 5)
+        wait_for(lambda: len(list_processes(place)) == 5)
         raise KeyboardInterrupt
-    wait_for(lambda: not mine(place))
+    wait_for(lambda: not list_processes(place))
 
 
 def test_leaving_the_block_ends_a_helper_that_imports(place):
     (place / "slow.py").write_text("import time; time.sleep(600)")
     began = time.monotonic()
     with forks.Helper(["slow"], place / "helper.log", {}):
-        wait_for(lambda: mine(place))
-    assert not mine(place)
+        wait_for(lambda: list_processes(place))
+    assert not list_processes(place)
     assert time.monotonic() - began < forks.END_SECONDS
 
 
@@ -208,16 +208,16 @@ def test_a_parent_that_is_killed_leaves_nothing_behind(place, imported, processe
     for name in ("a", "b"):
         task(place, name, SLEEPS)
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(place), imported, "a", "b"])
-    wait_for(lambda: len(mine(place)) == 1 + processes)
+    wait_for(lambda: len(list_processes(place)) == 1 + processes)
     time.sleep(0.5)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    wait_for(lambda: not mine(place))
+    wait_for(lambda: not list_processes(place))
 
 
 @pytest.mark.slow
 def test_what_children_import_starts_no_thread_where_there_are_many_cores(place):
-    """Else every build would do without a helper, and nobody would notice."""
+    """Otherwise every build would silently run without a helper."""
     recipe = kit.make_recipe("mobilenet_v2", formats=formats.list_formats())
     environment = {**lowering.list_environment(place, 1), "OMP_NUM_THREADS": "8"}
     log = place / "helper.log"

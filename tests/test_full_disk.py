@@ -46,7 +46,7 @@ except KitError as exc:
 
 
 def test_a_copy_of_the_cache_is_one_sentence(tiny_bundle, tmp_path) -> None:
-    """It was a Python list of tuples."""
+    """Regression: the message was a Python list of tuples."""
     kept = tmp_path / "cache" / ("0" * 64)
     shutil.copytree(tiny_bundle.path, kept)
     (kept / "bundle.json").write_text((kept / "bundle.json").read_text() + " " * 2_000_000)

@@ -1,4 +1,4 @@
-"""The collector rests while packages are imported, and is as it was afterwards."""
+"""The garbage collector is paused during imports, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.garbage import pause_collection
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_collector_is_as_it_was_afterwards(enabled):
+def test_the_collector_is_restored_after_imports(enabled):
     try:
         (gc.enable if enabled else gc.disable)()
         with pytest.raises(ZeroDivisionError), pause_collection():

@@ -18,7 +18,7 @@ NAMES = sorted({name for row in ROWS for name in re.findall(r"`(kit\.[\w.]+)`", 
 
 
 def resolve(name: str) -> object:
-    """Return what a dotted name stands for; fields of a pydantic model count."""
+    """Return the object of a dotted name; fields of pydantic models are included."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:

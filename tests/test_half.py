@@ -109,8 +109,8 @@ def overflowing() -> torch.nn.Module:
 
 
 @pytest.mark.slow
-def test_a_file_that_overflows_fails_alone_and_says_why(lowered_here, tmp_path):
-    """Else the float model would be blamed, and no file built."""
+def test_only_the_file_that_overflows_fails_with_the_reason(lowered_here, tmp_path):
+    """Otherwise the error would blame the float model, and no file would be built."""
     (tmp_path / "net.py").write_text(
         "import sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"

@@ -1,4 +1,4 @@
-"""What machines say about themselves: captured text in, records out."""
+"""Facts about the host, parsed from captured text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_name_of_the_processor() -> None:
         (ARM, "VMware20,1", True),
     ],
 )
-def test_a_virtual_machine_is_seen(cpuinfo: str, product: str, virtual: bool) -> None:
+def test_a_virtual_machine_is_detected(cpuinfo: str, product: str, virtual: bool) -> None:
     assert hostinfo.is_virtual(cpuinfo, product) is virtual
 
 

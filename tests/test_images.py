@@ -47,7 +47,7 @@ def test_a_text_means_a_class(text, index):
     assert Classes().find(text) == index
 
 
-def test_every_imagenet_name_and_synset_is_found():
+def test_every_imagenet_name_and_synset_is_recognized():
     classes = Classes()
     assert [classes.find(name) for name in imagenet_categories()] == list(range(1000))
     assert [classes.find(name) for name in imagenet_synsets()] == list(range(1000))
@@ -151,7 +151,7 @@ def test_a_csv_labels_a_zip_with_one_top_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("a.jpg,1\nb.jpg,1\n", "line 2 of .* names 'b.jpg', which the set does not hold"),
         ("missing.jpg,nonsense\n", "line 1 of .* names 'missing.jpg'"),
@@ -163,15 +163,15 @@ def test_a_csv_labels_a_zip_with_one_top_folder(tmp_path):
         ("path,label\n", "no pictures"),
     ],
 )
-def test_a_csv_that_does_not_fit(tmp_path, text, says):
+def test_a_mismatched_csv_is_refused(tmp_path, text, message):
     root = fill(tmp_path / "set", "a.jpg")
     table = tmp_path / "labels.csv"
     table.write_text(text)
-    with pytest.raises(PictureError, match=says):
+    with pytest.raises(PictureError, match=message):
         open_set(root, table)
 
 
-def test_a_csv_that_is_none(tmp_path):
+def test_an_invalid_csv_is_refused(tmp_path):
     root = fill(tmp_path / "set", "a.jpg")
     with pytest.raises(PictureError, match=r"cannot read .*nowhere\.csv"):
         open_set(root, tmp_path / "nowhere.csv")
@@ -180,7 +180,7 @@ def test_a_csv_that_is_none(tmp_path):
 
 
 def test_names_with_accents_are_those_of_macos_too(tmp_path):
-    """macOS writes an accent as a character of its own; they were other names."""
+    """Regression: macOS decomposes accented characters, and such names did not match."""
     composed, apart = "caf\u00e9", "cafe\u0301"
     root = fill(tmp_path / "set", f"{apart}/{apart}.jpg")
     assert labels_of(open_set(root, None, ("tea", composed))) == {f"{apart}/{apart}.jpg": 1}
@@ -190,7 +190,7 @@ def test_names_with_accents_are_those_of_macos_too(tmp_path):
 
 
 def test_backslashes_in_a_zip_are_folders(tmp_path):
-    """They were part of the name, and no picture had a label."""
+    """Regression: they were part of the name, and no picture had a label."""
     file = tmp_path / "x.zip"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("set\\", "")
@@ -211,7 +211,7 @@ def test_pictures_by_the_suffixes_that_phones_and_browsers_give(tmp_path, monkey
 # What is not there, or cannot be read
 
 
-def test_nothing_there(tmp_path):
+def test_missing_or_empty_sets_are_refused(tmp_path):
     with pytest.raises(PictureError, match=r"no folder or zip .*nowhere"):
         open_set(tmp_path / "nowhere")
     with pytest.raises(PictureError, match="no pictures in"):
@@ -256,7 +256,7 @@ def test_a_sample_of_a_small_set_is_all_of_it():
     assert [p.name for p in sample(named("b", "a"), 10, seed=0)] == ["a", "b"]
 
 
-def test_digests_tell_contents_and_labels_apart():
+def test_digests_depend_on_contents_and_labels():
     one = Picture("a.jpg", 1, lambda: b"x")
     assert digest(one) == hashlib.sha256(b"x").hexdigest()
     other = [Picture("renamed.jpg", 1, lambda: b"x")]

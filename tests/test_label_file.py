@@ -1,4 +1,4 @@
-"""Files of labels as people have them: which names are taken, and what is refused."""
+"""Label files of users: parsed names and refused files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_other_numbers_belong_to_the_names(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("1 cat\n2 dog", "numbers its 2 lines from 1 to 2, and the outputs are 0 to 1"),
         ("0 cat\n0 dog", "numbers its 2 lines from 0 to 0"),
@@ -78,6 +78,6 @@ def test_other_numbers_belong_to_the_names(text):
         ("a\n\nb", "names nothing in line 2"),
     ],
 )
-def test_what_is_no_list_of_names_is_refused(text, says):
-    with pytest.raises(ValueError, match=says):
+def test_what_is_no_list_of_names_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
         parse_names(text)

@@ -167,8 +167,8 @@ class TestInt8File:
         for layer, (values, scales) in zip(layers, expected, strict=True):
             index = layer["inputs"][1]
             stored = interpreter.get_tensor(index)
-            wanted = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
-            np.testing.assert_array_equal(stored, wanted)
+            reordered = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
+            np.testing.assert_array_equal(stored, reordered)
             parameters = details[index]["quantization_parameters"]
             np.testing.assert_array_equal(parameters["scales"], scales)
             assert not parameters["zero_points"].any()
@@ -198,10 +198,10 @@ class TestInt8File:
         assert structure.metadata["schema"] == "3"
 
     def test_inputs_and_outputs_are_float_in_the_networks_layout_and_named(self, interpreter):
-        (given,), (answered,) = interpreter.get_input_details(), interpreter.get_output_details()
-        assert (given["dtype"], list(given["shape"])) == (np.float32, [1, 3, SIZE, SIZE])
+        (source,), (answered,) = interpreter.get_input_details(), interpreter.get_output_details()
+        assert (source["dtype"], list(source["shape"])) == (np.float32, [1, 3, SIZE, SIZE])
         assert (answered["dtype"], list(answered["shape"])) == (np.float32, [1, 7])
-        assert given["name"] == "input"
+        assert source["name"] == "input"
         assert interpreter.get_signature_list()["serving_default"]["inputs"] == ["input"]
 
     def test_an_encoding_without_a_place_fails_the_export(self, graph, file):

@@ -137,8 +137,8 @@ def test_natively_inputs_and_outputs_may_be_many_and_of_every_dtype(tmp_path):
     assert received.out.tensors == names
     session = litert.load(file, 1)
     answers = [session.read(session.bind(row)()) for row in rows]
-    wanted = b"".join(value.tobytes() for row in answers for value in row)
-    assert Path(request.out).read_bytes() == wanted
+    expected = b"".join(value.tobytes() for row in answers for value in row)
+    assert Path(request.out).read_bytes() == expected
     np.testing.assert_allclose(answers[1][0], rows[1][0].mean(1), atol=1e-6)
 
 

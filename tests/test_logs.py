@@ -1,4 +1,4 @@
-"""What libraries print stays off the screen, and kit's own lines do not."""
+"""Output of libraries is hidden; kit's own lines are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files for backends that nothing here runs: lowered, described, compared by their graph."""
+"""Files for backends that the host cannot run: lowered, described, compared by graph."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def kit_structure(built):
 
 
 @pytest.mark.slow
-def test_nothing_measures_it_and_each_command_says_so(built, tmp_path, capsys):
+def test_every_command_reports_that_the_file_cannot_run(built, tmp_path, capsys):
     result = measure.measure(built, None, FAST)
     assert [run.name for run in result.runs] == CPU
     assert [artifact.executed for artifact in result.bundle.artifacts] == [
@@ -101,7 +101,7 @@ def test_core_ml_has_one_subgraph_and_its_float_arithmetic_is_as_the_key_says(bu
 
 
 def test_weights_that_share_one_scale_are_refused_before_lowering(tmp_path):
-    """Else ExecuTorch ends with an AssertionError without a word."""
+    """Otherwise ExecuTorch raises an AssertionError without a message."""
     import torch
     from small_net import make
 

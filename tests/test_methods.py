@@ -1,4 +1,4 @@
-"""What `kit build` can be told beyond static: dynamic, layers in float, gates, explanations."""
+"""Options of `kit build` beyond static: dynamic, layers in float, gates, explanations."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def own_cache(lowered_here, tmp_path_factory):
         yield
 
 
-def test_explain_says_what_the_bundle_would_record():
+def test_explain_prints_what_the_manifest_would_record():
     recipe = kit.make_recipe("mobilenet_v2", keep_float=("3",), granularity="per-tensor")
     sections = dict(explain(recipe))
     assert sections["calibration"] == ["32 pictures: crops of three sample photos"]
@@ -59,7 +59,7 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "error", "says"),
+    ("fields", "error", "message"),
     [
         ({"observer": "foo"}, UnknownName, "no observer called 'foo'"),
         ({"corrections": "foo", "quantize": "none"}, UnknownName, "no correction called 'foo'"),
@@ -73,25 +73,25 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
         ({"train_steps": 9}, RecipeError, "train_steps = 9 does nothing with static"),
     ],
 )
-def test_what_would_be_ignored_is_refused(fields, error, says, tmp_path):
+def test_options_without_effect_are_refused(fields, error, message, tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **fields)
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         list(explain(recipe))
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         kit.build(recipe, tmp_path / "never")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["²", "1" * 5000])
-def test_what_only_looks_like_a_number_is_a_layers_name(text):
-    """`"²".isdigit()` is true, and `int` takes no more than 4300 digits."""
+def test_digits_that_int_rejects_are_layer_names(text):
+    """`"²".isdigit()` is true, and `int` accepts at most 4300 digits."""
     recipe = kit.make_recipe("mobilenet_v2", keep_float=(text,))
     assert recipe.keep_worst is None
     assert dict(explain(recipe))["kept in float"] == [text]
 
 
 @pytest.mark.parametrize(
-    ("gate", "says"),
+    ("gate", "message"),
     [
         (Gate(), "without a limit"),
         (Gate(max_drop=-1.0), "max-drop = -1.0 is not 0 to 100"),
@@ -101,15 +101,15 @@ def test_what_only_looks_like_a_number_is_a_layers_name(text):
         (Gate(max_drop=1.0, images=5), "gate-images = 5 is no folder or zip"),
     ],
 )
-def test_a_gate_that_cannot_be_held_is_reported_before_anything_is_built(gate, says, tmp_path):
+def test_invalid_gates_are_refused_before_the_build(gate, message, tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **SMALL)
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(RecipeError, match=message):
         kit.build(recipe, tmp_path / "never", gate=gate)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("names", "gate", "error", "says"),
+    ("names", "gate", "error", "message"),
     [
         ((), {"min_agreement": 90}, PictureError, "there is no folder or zip"),
         (("a.png", "b.png"), {"max_drop": 1}, RecipeError, "has no labels, so there is no top-1"),
@@ -117,29 +117,27 @@ def test_a_gate_that_cannot_be_held_is_reported_before_anything_is_built(gate, s
         (("1000/a.png",), {"max_drop": 1}, PictureError, "has the label 1000"),
     ],
 )
-def test_the_pictures_of_a_gate_are_looked_at_before_anything_is_built(
-    names, gate, error, says, tmp_path
-):
+def test_gate_pictures_are_checked_before_the_build(names, gate, error, message, tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **SMALL)
     pictures = fill(tmp_path / "set", *names) if names else tmp_path / "set"
-    asked = Gate(**gate, images=str(pictures))
+    limits = Gate(**gate, images=str(pictures))
     stages = []
-    with pytest.raises(error, match=says):
-        kit.build(recipe, tmp_path.parent / "never", stages.append, gate=asked)
+    with pytest.raises(error, match=message):
+        kit.build(recipe, tmp_path.parent / "never", stages.append, gate=limits)
     assert stages == ["reading the inputs"]
-    with pytest.raises(error, match=says):
-        list(explain(recipe, asked))
+    with pytest.raises(error, match=message):
+        list(explain(recipe, limits))
 
 
-def test_labels_do_not_matter_where_no_drop_is_asked_for(tmp_path):
+def test_a_gate_without_a_drop_limit_needs_no_labels(tmp_path):
     pictures = fill(tmp_path, "1/a.png", "cat/b.png", "1000/c.png")
-    asked = Gate(min_agreement=90, images=str(pictures))
-    output = dict(explain(kit.make_recipe("mobilenet_v2", **SMALL), asked))["checks"][-1]
+    limits = Gate(min_agreement=90, images=str(pictures))
+    output = dict(explain(kit.make_recipe("mobilenet_v2", **SMALL), limits))["checks"][-1]
     assert output == f"at least 90 % of the float model's answers on 3 pictures of {pictures}"
 
 
-def test_calibration_pictures_are_no_judges(tmp_path):
-    """Known before the build as well: the draw depends on names and seed alone."""
+def test_a_gate_excludes_calibration_pictures(tmp_path):
+    """Checked before the build: the draw depends only on names and seed."""
     for i in range(5):
         fill(tmp_path, f"{i}.png", data=encode(noise(20 + i, 20)))
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, calibrate=str(tmp_path), calibration_images=3)
@@ -182,30 +180,30 @@ def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
 
 
 def _give_other_answers(monkeypatch):
-    """Let ONNX Runtime's answers be the float model's turned round, as an evaluation gets them."""
+    """Negate the answers of ONNX Runtime in an evaluation."""
     real = IsolatedSession.predict
 
-    def turned(session, samples):
+    def negated(session, samples):
         answers, ns = real(session, samples)
         if session.name == "onnx-int8":
             answers = Samples(answers.specs, tuple(-array for array in answers.arrays))
         return answers, ns
 
-    monkeypatch.setattr(IsolatedSession, "predict", turned)
+    monkeypatch.setattr(IsolatedSession, "predict", negated)
 
 
-def test_a_layer_or_tensor_that_does_not_exist_ends_a_build_before_it_takes_long(tmp_path):
+def test_unknown_layers_and_tensors_fail_early(tmp_path):
     small = {"resolution": 32, "formats": ("onnx",)}
     file = tmp_path / "encodings.json"
     strange = Encoding(name="elsewhere", scales=(0.1,), offsets=(0,))
     file.write_text(encodings.format_file(Encodings(activations=(strange,), weights=()), "0.1"))
-    for fields, says in (
+    for fields, message in (
         ({"keep_float": ("elsewhere",)}, "called 'elsewhere'"),
         ({"keep_float": ("4",)}, "keep_float = 4 leaves none of the model's 4 layers in int8"),
         ({"encodings": str(file)}, "'elsewhere'"),
     ):
         stages: list[str] = []
-        with pytest.raises(KitError, match=says):
+        with pytest.raises(KitError, match=message):
             kit.build(kit.make_recipe(SMALL_NET, **small, **fields), tmp_path / "a", stages.append)
         assert not [stage for stage in stages if stage.startswith(("choosing", "correction"))]
 
@@ -231,7 +229,7 @@ def test_a_number_keeps_the_worst_layers_float(worst):
 
 
 @pytest.mark.slow
-def test_onnx_runtime_quantizes_no_layer_behind_our_back(tmp_path):
+def test_onnx_runtime_keeps_float_layers_float(tmp_path):
     """Between quantized layers its optimizer would give int8 weights to a float one."""
     net = SMALL_NET.replace(":make", ":make_separable")
     small = {"resolution": 32, "observer": "percentile", "formats": ("onnx",)}
@@ -241,8 +239,8 @@ def test_onnx_runtime_quantizes_no_layer_behind_our_back(tmp_path):
 
 
 @pytest.mark.slow
-def test_layers_in_float_are_corrected_as_such():
-    """Their weights are not rounded; a number of layers gives the model that their names give."""
+def test_corrections_treat_float_layers_as_unrounded():
+    """Their weights are not rounded; a number of layers gives the same model as their names."""
     tiny = {**SMALL, "resolution": 32, "calibration_images": 4}
     result = float_model(kit.make_recipe("mobilenet_v2", **tiny))
     kept = "classifier.1"
@@ -260,7 +258,7 @@ def test_layers_in_float_are_corrected_as_such():
     assert all(torch.equal(value, other[name]) for name, value in by_number.state_dict().items())
 
 
-def test_a_study_of_weights_that_nobody_published_is_refused():
+def test_analysis_of_a_model_without_published_weights_is_refused():
     with pytest.raises(WeightsError, match="no published weights"):
         float_model(kit.make_recipe("mobilenet_v1"))
 
@@ -281,8 +279,8 @@ def head() -> nn.Module:
 
 
 @pytest.mark.slow
-def test_patterns_with_batch_norm_find_nothing_in_a_folded_graph(monkeypatch):
-    """So leaving them out changes nothing; where a BatchNorm stays, they are looked for."""
+def test_batch_norm_patterns_match_nothing_in_a_folded_graph(monkeypatch):
+    """So omitting them changes nothing; they are matched if a BatchNorm remains."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
 
     from kit.quantize import pt2e
@@ -297,10 +295,10 @@ def test_patterns_with_batch_norm_find_nothing_in_a_folded_graph(monkeypatch):
     pt2e.leave_out_batch_norm(quantizer, program)
     assert quantizer.SUPPORTED_PATTERNS == XNNPACKQuantizer.SUPPORTED_PATTERNS
 
-    asked = []
-    monkeypatch.setattr(pt2e, "leave_out_batch_norm", lambda *words: asked.append(words))
+    calls = []
+    monkeypatch.setattr(pt2e, "leave_out_batch_norm", lambda *words: calls.append(words))
     stock = pt2e.quantize_static(model, images, options, "pt2e-s8").graph
-    assert len(asked) == 1
+    assert len(calls) == 1
     assert quick.code == stock.code
     states = quick.state_dict(), stock.state_dict()
     assert states[0].keys() == states[1].keys()
@@ -329,12 +327,12 @@ def test_dynamic_quantizes_the_linear_layer_of_every_format(name, tmp_path):
     assert DYNAMIC[name] <= format_.describe(path).operators.keys()
     answers = answer_images(format_.load(path, 1), images.numpy())
     with torch.inference_mode():
-        wanted = model(images)
-    noise = (torch.from_numpy(answers) - wanted).square().sum()
-    assert 0 < float(noise) < 1e-3 * float(wanted.square().sum())
+        expected = model(images)
+    noise = (torch.from_numpy(answers) - expected).square().sum()
+    assert 0 < float(noise) < 1e-3 * float(expected.square().sum())
 
 
-def test_dynamic_says_that_it_would_change_nothing():
+def test_dynamic_refuses_a_model_without_linear_layers():
     from kit.algorithms import dynamic
     from kit.quantize.graph import fold
 

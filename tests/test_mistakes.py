@@ -1,4 +1,4 @@
-"""What a person types wrong, and the exact sentence, hint and exit code that each gets.
+"""Mistakes on the command line, each with its exact error, hint and exit code.
 
 Each runs in this process, before anything that takes long. `WORK` has a bundle, pictures and what
 people take for them.
@@ -20,7 +20,7 @@ from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES
 
 KNOWN_MODELS = "mobilenet_v1, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small"
 
-# command line, exit code, sentence, hint (None where it lists what this version has)
+# command line, exit code, error, hint (None if it lists what this version has)
 MISTAKES = [
     ("biuld", 2, "there is no command called 'biuld'", "did you mean build?"),
     ("quantize mobilenet_v2", 2, "there is no command called 'quantize'", "did you mean build?"),
@@ -606,14 +606,14 @@ def work(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_there_are_sixty_mistakes_or_more() -> None:
+def test_sixty_or_more_mistakes_are_covered() -> None:
     assert len({line for line, *_ in MISTAKES}) == len(MISTAKES) >= 60
 
 
 @pytest.mark.parametrize(
     ("line", "code", "sentence", "hint"), MISTAKES, ids=[line for line, *_ in MISTAKES]
 )
-def test_a_mistake_gets_a_sentence_that_fits(
+def test_a_mistake_prints_its_error_and_hint(
     line: str,
     code: int,
     sentence: str,
@@ -636,7 +636,7 @@ def test_a_mistake_gets_a_sentence_that_fits(
 
 
 @pytest.mark.parametrize("command", [["build"], ["app", "bench"], ["cost"], ["bench"]])
-def test_help_as_a_word_shows_what_the_option_shows(
+def test_kit_help_equals_the_help_option(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run([*command, "--help"]) == 0
@@ -646,21 +646,21 @@ def test_help_as_a_word_shows_what_the_option_shows(
     assert "None]" not in right
 
 
-def test_help_alone_and_of_a_group_cut_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_groups_truncates_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["help"], ["help", "app"], ["app", "help"], ["help", "runner"]):
         assert cli.run(words) == 0
         assert "..." not in capsys.readouterr().out.replace("[ARGS]...", "")
 
 
 @pytest.mark.parametrize("given", ["--format lite --format onnx", "--format lite,onnx"])
-def test_list_options_add_up(given: str, tiny_bundle: Bundle, capsys) -> None:
+def test_repeated_list_options_accumulate(given: str, tiny_bundle: Bundle, capsys) -> None:
     assert cli.run(["show", str(tiny_bundle.path), *shlex.split(given)]) == 0
     out = capsys.readouterr().out
     assert "lite-fp32: model-fp32.ptl" in out
     assert "onnx-fp32: model-fp32.onnx" in out
 
 
-def test_words_of_other_tools_lead_to_what_exists() -> None:
+def test_words_of_other_tools_get_a_hint() -> None:
     words = FORMAT_NAMES.find_aliases()
     targets = {*formats.list_formats()}
     for name in formats.list_formats():

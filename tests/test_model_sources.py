@@ -41,7 +41,7 @@ def nothing_cached(tmp_path, monkeypatch):
 
 
 def picture(width: int = 301, height: int = 223) -> Image.Image:
-    """Return noise of several scales, in which an error of a pixel shows."""
+    """Return noise of several scales, which reveals a shift by one pixel."""
     random = np.random.default_rng(0)
     coarse = Image.fromarray(random.integers(0, 256, (9, 12, 3), np.uint8))
     fine = Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
@@ -69,7 +69,7 @@ def test_only_a_word_before_the_colon_is_a_source(model, parts):
 
 
 @pytest.mark.cold_start
-def test_names_are_those_of_the_libraries_and_nothing_is_imported_to_list_them():
+def test_names_equal_those_of_the_libraries_without_an_import():
     import timm
     import torchvision
 
@@ -129,7 +129,7 @@ def test_a_name_without_its_source_is_suggested_with_it():
         ("hf:a\0b", {}, RecipeError, "no folder"),
     ],
 )
-def test_what_cannot_be_built_is_one_sentence_with_what_to_do(model, fields, error, words):
+def test_models_that_cannot_be_built_are_refused_with_a_hint(model, fields, error, words):
     with pytest.raises(error) as caught:
         make(model, **fields)
     assert re.search(words, f"{caught.value.message} {caught.value.hint}")
@@ -142,7 +142,7 @@ def test_what_cannot_be_built_is_one_sentence_with_what_to_do(model, fields, err
         ("timm:vit_small_patch16_dinov3.lvd1689m", "has no classifier"),
     ],
 )
-def test_networks_of_features_are_refused(model, words):
+def test_feature_extractors_are_refused(model, words):
     with pytest.raises(RecipeError, match=words):
         get_model(model)
 
@@ -168,7 +168,7 @@ def test_names_of_bundles_have_no_folders():
     "name",
     ["squeezenet1_1", "resnet50", "inception_v3", "resnet50.IMAGENET1K_V1", "efficientnet_b0"],
 )
-def test_torchvisions_preprocessing_is_its_own_transform_pixel_by_pixel(name):
+def test_torchvision_preprocessing_equals_its_transform_pixel_by_pixel(name):
     from torchvision.models import get_model_weights
 
     builder, _, tag = name.partition(".")
@@ -190,8 +190,8 @@ def test_torchvisions_preprocessing_is_its_own_transform_pixel_by_pixel(name):
 
 
 @pytest.mark.parametrize("name", ["googlenet", "densenet121"])
-def test_published_files_have_the_names_that_the_network_has(name):
-    """Files have auxiliary classifiers, which only training uses, or names with dots."""
+def test_published_files_match_the_names_of_the_network(name):
+    """Files may have auxiliary classifiers, used only in training, or names with dots."""
     import torchvision
 
     member = get_model(f"torchvision:{name}")
@@ -206,7 +206,7 @@ def test_published_files_have_the_names_that_the_network_has(name):
     network.load_state_dict(member.rename(state), assign=True)
 
 
-def test_a_size_that_the_network_does_not_take_is_refused_with_its_own():
+def test_an_unsupported_input_size_is_refused_with_the_supported_one():
     made = make("torchvision:vit_b_32", weights="random", resolution=96)
     with pytest.raises(RecipeError) as caught:
         TASK.describe_inputs(made)
@@ -214,7 +214,7 @@ def test_a_size_that_the_network_does_not_take_is_refused_with_its_own():
     assert caught.value.hint == "it was made for --input 224"
 
 
-def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch):
+def test_unavailable_weights_are_reported_in_one_sentence(monkeypatch):
     spec = get_model("torchvision:squeezenet1_1").spec
 
     def fail(*_: object, **__: object) -> None:
@@ -256,7 +256,7 @@ def test_a_model_of_torchvision_is_built_with_its_labels(lowered_here, tmp_path)
         "efficientnet_b0",
     ],
 )
-def test_timms_preprocessing_is_its_own_transform_pixel_by_pixel(name, side):
+def test_timm_preprocessing_equals_its_transform_pixel_by_pixel(name, side):
     from timm.data import create_transform, resolve_data_config
     from timm.models import get_pretrained_cfg
 
@@ -273,7 +273,7 @@ def test_timms_preprocessing_is_its_own_transform_pixel_by_pixel(name, side):
 
 
 def test_timms_weights_are_read_from_the_hubs_cache_as_safetensors(tmp_path):
-    """The cache is laid out as the hub's client leaves it after a download."""
+    """The cache has the layout of the hub client after a download."""
     from safetensors.torch import save_file
 
     member = get_model("timm:test_resnet.r160_in1k")
@@ -415,7 +415,7 @@ def test_code_in_a_folder_is_never_run(vit, tmp_path):
         ({"architectures": ["../x"]}, "no classifier of pictures"),
     ],
 )
-def test_a_folder_that_holds_no_classifier(vit, tmp_path, fields, words):
+def test_a_folder_without_a_classifier_is_refused(vit, tmp_path, fields, words):
     with pytest.raises(RecipeError, match=words):
         make(f"hf:{altered(vit, tmp_path, 'config.json', **fields)}")
 

@@ -1,4 +1,4 @@
-"""The contract of `kit.models`, held for every member; see `kit.models.interface`."""
+"""The contract of `kit.models`, tested for every member; see `kit.models.interface`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make(name: str, width: float = 0.25, seed: int = 0):
 
 
 def alive(name: str, width: float):
-    """Return a network whose BatchNorm has seen pictures, and the pictures."""
+    """Return a network with BatchNorm statistics of pictures, and the pictures."""
     from torch.optim.swa_utils import update_bn
 
     model = make(name, width)
@@ -39,7 +39,7 @@ def test_the_family_has_the_mobilenets():
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", MEMBERS)
-def test_gives_one_finite_logit_per_class(name, width):
+def test_returns_one_finite_logit_per_class(name, width):
     model, images = alive(name, width)
     with torch.inference_mode():
         logits = model(images)
@@ -49,7 +49,7 @@ def test_gives_one_finite_logit_per_class(name, width):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_is_built_in_eval_mode_from_the_seed_alone(name):
+def test_build_is_in_eval_mode_and_depends_only_on_the_seed(name):
     one, same, other = make(name), make(name), make(name, seed=1)
     assert not any(module.training for module in one.modules())
     states = one.state_dict(), same.state_dict(), other.state_dict()
@@ -89,7 +89,7 @@ def test_runs_at_the_smallest_resolution_that_it_names(name):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_spec_is_sane(name):
+def test_spec_is_valid(name):
     spec: Spec = get_model(name).spec
     assert 20 < len(spec.summary) < 100
     assert re.search(r"arXiv \d{4}\.\d{4,5}", spec.summary), "the summary names the paper"
@@ -99,7 +99,7 @@ def test_spec_is_sane(name):
     assert spec.classes == 1000
 
 
-# The enum of torchvision whose file each member names.
+# Each member's weights enum in torchvision.
 ENUMS = {
     "mobilenet_v2": "MobileNet_V2_Weights.IMAGENET1K_V1",
     "mobilenet_v3_small": "MobileNet_V3_Small_Weights.IMAGENET1K_V1",
@@ -128,8 +128,8 @@ def test_official_weights_are_those_of_torchvision(name):
 
 
 @pytest.mark.parametrize("name", ENUMS)
-def test_state_dict_is_that_of_torchvision(name):
-    """Names and number of weights: an official file fits."""
+def test_state_dict_equals_torchvisions(name):
+    """Names and number of weights equal those of an official file."""
     from torchvision.models import get_weight
 
     with torch.device("meta"):
@@ -146,7 +146,7 @@ def official(sha256: str) -> Official:
     return Official(file="w.pth", url="https://example.org/w.pth", sha256=sha256, accuracy=1.0)
 
 
-def test_a_published_prefix_decides_by_what_it_has():
+def test_a_digest_is_compared_with_the_published_prefix():
     result = "047dcff4" + "0" * 56
     assert official("047dcff4").is_digest(result)
     assert official(result).is_digest(result)
@@ -155,6 +155,6 @@ def test_a_published_prefix_decides_by_what_it_has():
 
 
 @pytest.mark.parametrize("digits", ["", "047dcff", "047DCFF4", "not hex at all", "0" * 65])
-def test_a_prefix_that_would_accept_too_much_is_refused(digits):
+def test_a_prefix_of_fewer_than_eight_digits_is_refused(digits):
     with pytest.raises(ValueError, match="8 to 64 hex digits"):
         official(digits)

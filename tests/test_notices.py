@@ -1,4 +1,4 @@
-"""Notices: codes and values that become text in one place, and merge by their values."""
+"""Notices: codes and values, rendered to text in one place and merged by value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def names_in(template: str) -> set[str]:
 
 
 @pytest.mark.parametrize("code", CATALOGUE)
-def test_an_entry_uses_its_values_and_no_option_of_the_command_line(code: str) -> None:
+def test_an_entry_uses_its_values_and_names_no_option(code: str) -> None:
     entry = CATALOGUE[code]
     typed = advice.TYPE.get(code, "")
     used = names_in(entry.text) | names_in(entry.hint) | names_in(typed)
@@ -38,11 +38,11 @@ def test_an_entry_uses_its_values_and_no_option_of_the_command_line(code: str) -
     assert "kit " not in entry.hint
 
 
-def test_what_to_type_is_about_codes_that_exist() -> None:
+def test_advice_covers_only_existing_codes() -> None:
     assert set(advice.TYPE) <= set(CATALOGUE)
 
 
-def test_every_code_is_given_somewhere_and_none_is_unknown() -> None:
+def test_the_codes_in_use_are_those_of_the_catalogue() -> None:
     given: set[str] = set()
     for path in (ROOT / "kit").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -50,12 +50,12 @@ def test_every_code_is_given_somewhere_and_none_is_unknown() -> None:
                 code = node.args[0]
                 if isinstance(code, ast.Constant):
                     given.add(code.value)
-    # By a variable, in `kit.bench`.
+    # Codes passed as a variable, in `kit.bench`.
     given |= {"samples.slower", "samples.faster", "int8.slower", "int8.slower-on-desktop"}
     assert given == set(CATALOGUE) - {TEXT}
 
 
-def test_the_documented_catalogue_is_the_catalogue() -> None:
+def test_the_documented_catalogue_is_current() -> None:
     reports = (ROOT / "docs/notices.md").read_text(encoding="utf-8")
     assert reports == advice.document_notices(), "run scripts/notices > docs/notices.md"
 
@@ -81,7 +81,7 @@ def test_the_documented_catalogue_is_the_catalogue() -> None:
         ("a.b.c", {}),
     ],
 )
-def test_values_that_are_not_those_of_the_code_are_refused(code, values) -> None:
+def test_values_that_do_not_match_the_code_are_refused(code, values) -> None:
     with pytest.raises(ValidationError):
         Notice(code=code, severity="warning", values=values)
 
@@ -107,7 +107,7 @@ def test_a_sentence_of_an_older_result_is_shown_as_it_is() -> None:
     assert render(read_text("a\0b" + "x" * 20_000)) == ("ab" + "x" * 20_000)[:10_000]
 
 
-def test_a_code_that_is_not_known_is_shown_with_its_values() -> None:
+def test_an_unknown_code_is_shown_with_its_values() -> None:
     newer = Notice(code="newer.code", severity="hint", values={"a": 1, "b": "x"})
     assert render(newer) == "newer.code: a 1, b x"
     assert render(Notice(code="newer", severity="hint")) == "newer"
@@ -151,7 +151,7 @@ def test_notices_that_differ_in_numbers_become_one(notices, text) -> None:
     assert abouts == list(range(len(notices)))
 
 
-def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
+def test_notices_that_differ_otherwise_stay_separate_in_order() -> None:
     groups = reports(
         busy(1.4),
         busy(1.4, cores=8),
@@ -179,7 +179,7 @@ def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equ
     assert [abouts for _, abouts in reports(*newer, *sentences)] == [[0, 2], [1], [3], [4]]
 
 
-def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
+def test_stability_notices_of_two_rows_are_merged() -> None:
     def restless(spread: float, drift: float, half: float) -> list[Notice]:
         result = Stability(
             medians=(1.0, 1.1, 1.2), spread=spread, drift=drift, half_width=half, modes=None
@@ -200,7 +200,7 @@ def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
 # --- on the command line
 
 
-def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
+def test_the_command_line_prints_a_notice_once_with_its_rows() -> None:
     half, third = (new_notice("samples.slower", change=change) for change in (0.5, 1 / 3))
     runs = (
         run("lite", "none", 4, notices=(half,)),
@@ -217,7 +217,7 @@ def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
     assert list(latency_table.doubts(every)) == [f"warning: {words}"]
 
 
-def test_the_command_line_says_what_to_type() -> None:
+def test_the_command_line_prints_the_option_to_type() -> None:
     hints = [new_notice("processes.more", processes=n) for n in (7, 9)]
     assert list(advice.write_notices([(hint, "x") for hint in hints], 2)) == [
         "hint: 9 processes with the spread of these would resolve the median: measure that many "

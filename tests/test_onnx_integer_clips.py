@@ -1,4 +1,4 @@
-"""Clips behind quantization, where ONNX Runtime would compute a convolution in float."""
+"""Clips after quantization, with which ONNX Runtime would compute a convolution in float."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.quantize.options import Options
 
 
 class Skip(nn.Module):
-    """The skip connection of a U-Net: what a ReLU makes shares its range with signed values."""
+    """The skip connection of a U-Net: a ReLU's output shares its range with signed values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def run(model, path):
 
 @pytest.mark.parametrize("kind", ["Relu", "Clip"])
 @pytest.mark.parametrize("zero", [100, 200, 255])
-def test_answers_stay_bit_for_bit(kind, zero, tmp_path):
+def test_moved_clips_keep_answers_bit_for_bit(kind, zero, tmp_path):
     model = make_clipped(kind, zero)
     before = run(model, tmp_path / "before.onnx")
     move_clips(model.graph)
@@ -101,7 +101,7 @@ def test_answers_stay_bit_for_bit(kind, zero, tmp_path):
         make_clipped("Relu", 100, reads=2),  # something else reads the values
     ],
 )
-def test_clips_that_cost_nothing_or_are_read_stay(left_alone):
+def test_harmless_clips_and_clips_with_other_readers_stay(left_alone):
     before = left_alone.SerializeToString()
     move_clips(left_alone.graph)
     assert left_alone.SerializeToString() == before

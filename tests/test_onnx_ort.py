@@ -43,7 +43,7 @@ def built(lowered_here, tmp_path_factory):
     return kit.build(recipe, tmp_path_factory.mktemp("ort") / "bundle", use_cache=False)
 
 
-def test_it_answers_as_the_onnx_file_in_python_and_natively(built):
+def test_answers_equal_the_onnx_files_in_python_and_natively(built):
     assert built.manifest.artifact(KEY.name).file == "model-ort-int8.ort"
     answers = [
         np.load(built.path / built.manifest.golden.outputs[name][0])
@@ -55,7 +55,7 @@ def test_it_answers_as_the_onnx_file_in_python_and_natively(built):
     assert {run.backend: run.golden_max_abs for run in result.runs} == {None: 0.0, "ort": 0.0}
 
 
-def test_what_is_in_it(built, tmp_path):
+def test_structure_and_operators_of_a_file(built, tmp_path):
     path = built.file(KEY.name)
     artifact = built.manifest.artifact(KEY.name)
     assert artifact.format_version == "ORT format 6"
@@ -70,7 +70,7 @@ def test_what_is_in_it(built, tmp_path):
         assert not set(node.inputs) & made - known, node
         known |= set(node.outputs)
     assert {entry.name for entry in graph.outputs} <= known
-    # The converter's own list, for a build of ONNX Runtime with these operators only.
+    # The converter's list for a reduced build of ONNX Runtime.
     shutil.copy(built.file("onnx-int8"), tmp_path / "model.onnx")
     converter.convert_onnx_models_to_ort(
         tmp_path / "model.onnx",
@@ -115,7 +115,7 @@ assert "torch" not in sys.modules
 
 
 def test_opening_a_file_imports_no_torch(tmp_path):
-    """It would count as time to load the file, and as its memory."""
+    """The import would count as load time and memory of the file."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", value[:1], value[1:])
     opsets = [helper.make_opsetid("", 17)]

@@ -21,7 +21,7 @@ from kit.runners import emulation
 
 
 def emulated_python(model: str, code: str, *arguments: object) -> str:
-    """Run code of kit's on an emulated x86 processor."""
+    """Run kit's code on an emulated x86 processor."""
     try:
         program = emulation.find_emulator("x86_64").program
     except MissingTool as exc:
@@ -34,7 +34,7 @@ def emulated_python(model: str, code: str, *arguments: object) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "answer"), [("Haswell", "True"), ("SandyBridge", "False")])
-def test_the_kernels_themselves_are_asked(model, answer):
+def test_saturation_is_detected_by_running_a_kernel(model, answer):
     """AVX2 without VNNI saturates, older kernels do not."""
     code = "from kit.formats.onnx import saturation as s; print(s.saturates())"
     assert emulated_python(model, code) == answer
@@ -59,7 +59,7 @@ def quantized(native_model) -> Path:
 
 
 @pytest.mark.slow
-def test_a_quantized_file_answers_the_same_without_vnni(quantized, tmp_path):
+def test_a_quantized_file_gives_the_same_answers_without_vnni(quantized, tmp_path):
     images = pictures(2)
     np.save(tmp_path / "in.npy", images)
     emulated_python("Haswell", ANSWER, quantized, tmp_path / "in.npy", tmp_path / "out.npy")
@@ -82,7 +82,7 @@ def test_each_node_has_its_own_parameters(quantized):
 
 
 def shared() -> onnx.ModelProto:
-    """A graph in which two pairs of nodes share scale and zero point, as exporters write it."""
+    """A graph with two pairs of nodes that share scale and zero point, as exporters write."""
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"], name="q"),
         helper.make_node("DequantizeLinear", ["a", "s", "z"], ["b"], name="d"),
@@ -98,7 +98,7 @@ def shared() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def test_shared_parameters_are_copied_and_mean_the_same():
+def test_shared_parameters_are_copied_with_equal_answers():
     import onnxruntime as ort
 
     model, changed = shared(), shared()
@@ -116,7 +116,7 @@ def test_shared_parameters_are_copied_and_mean_the_same():
     np.testing.assert_array_equal(*answers)
 
 
-def test_parameters_that_are_computed_are_left_alone():
+def test_computed_parameters_are_unchanged():
     model = shared()
     del model.graph.initializer[:]
     before = model.SerializeToString()
@@ -125,7 +125,7 @@ def test_parameters_that_are_computed_are_left_alone():
 
 
 @pytest.mark.slow
-def test_a_file_of_an_older_kit_is_refused_where_it_would_be_wrong(quantized, tmp_path):
+def test_a_file_of_an_older_kit_is_refused_where_kernels_saturate(quantized, tmp_path):
     """Its nodes share parameters, so ONNX Runtime cannot use exact kernels."""
     model = onnx.load(quantized)
     first: dict[tuple[str, bytes], str] = {}

@@ -9,7 +9,7 @@ import pytest
 from kit import formats
 from kit.signature import TensorSpec
 
-# What each ONNX Runtime reads at most: the oldest that is promised, docs/onnx.md.
+# Newest opset that each ONNX Runtime reads, from the oldest supported one: docs/onnx.md.
 READ_BY_1_15, READ_BY_1_17 = (18, 8), (20, 9)
 
 
@@ -47,7 +47,7 @@ def export(activation, method: str, path):
         ("dynamic", "GELU", READ_BY_1_17),
     ],
 )
-def test_a_file_needs_no_newer_runtime_than_its_operators_do(method, activation, most, tmp_path):
+def test_a_file_needs_only_the_runtime_that_its_operators_need(method, activation, most, tmp_path):
     from torch import nn
 
     path = tmp_path / "model.onnx"

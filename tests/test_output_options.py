@@ -18,7 +18,7 @@ from kit.errors import OutputError, UsageError
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d "
 
-# Prints as a library does, in C, when a command begins.
+# Prints from C at the start of a command, like a library.
 NOISY = """
 import os, sys
 sys.argv[1:] = {words!r}
@@ -47,7 +47,7 @@ def leaves(group: click.Group, context: click.Context):
         yield from leaves(command, context) if isinstance(command, click.Group) else [command]
 
 
-def test_every_command_has_them_once():
+def test_every_command_has_the_output_options_once():
     commands = list(leaves(cli.main, click.Context(cli.main)))
     assert len(commands) > 25
     for command in commands:
@@ -57,7 +57,7 @@ def test_every_command_has_them_once():
         assert len(used) == len(set(used)), command.name
 
 
-def test_quiet_leaves_results_and_errors(capsys):
+def test_quiet_keeps_results_and_errors(capsys):
     assert cli.run(["cost", SMALL_NET, "--resolution", "32"]) == 0
     usual = capsys.readouterr()
     assert "multiply-adds" in usual.err
@@ -70,7 +70,7 @@ def test_quiet_leaves_results_and_errors(capsys):
     assert terminal.get_verbosity() is terminal.Verbosity.NORMAL
 
 
-def test_quiet_leaves_out_progress_notes_and_hints_but_no_warning(capsys):
+def test_quiet_suppresses_progress_notes_and_hints_but_no_warning(capsys):
     from kit.commands.common.advice import write_notices
     from kit.notices import Notice
 
@@ -98,7 +98,7 @@ def test_verbose_shows_each_step_and_tracebacks(capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_log_has_what_quiet_left_out_and_the_traceback(place, capsys):
+def test_the_log_has_suppressed_output_and_the_traceback(place, capsys):
     words = ["run", SMALL_NET, "--weights", "none.pth", "-o", "out", "-q", "--log", "logs/kit.log"]
     assert cli.run(words) == 3
     shown = capsys.readouterr().err
@@ -127,7 +127,7 @@ def test_what_libraries_print_goes_to_the_screen_or_to_the_log(place):
     assert "noise\n" in (place / "kit.log").read_text()
 
 
-def test_they_contradict_each_other_but_a_settings_file_gives_way(place, capsys):
+def test_quiet_and_verbose_conflict_but_override_a_settings_file(place, capsys):
     assert cli.run(["list", "-q", "-v"]) == UsageError.exit_code
     assert "--quiet and --verbose contradict each other" in capsys.readouterr().err
     (place / "kit.toml").write_text('quiet = true\nlog = "all.log"\n')
@@ -138,16 +138,16 @@ def test_they_contradict_each_other_but_a_settings_file_gives_way(place, capsys)
 
 
 @pytest.mark.parametrize(
-    ("path", "says"), [("/dev/full", "No space left"), (".", "Is a directory")]
+    ("path", "message"), [("/dev/full", "No space left"), (".", "Is a directory")]
 )
-def test_a_log_that_cannot_be_written_is_printed(path, says, capsys):
+def test_a_failed_write_of_the_log_is_reported(path, message, capsys):
     assert cli.run(["list", "--log", path]) == OutputError.exit_code
     shown = capsys.readouterr().err
-    assert says in shown
+    assert message in shown
     assert "--log" in shown
 
 
-def test_a_long_stage_says_that_it_goes_on(monkeypatch, capsys):
+def test_a_long_stage_reports_that_it_is_still_running(monkeypatch, capsys):
     monkeypatch.setattr(progress_display, "_SILENT_SECONDS", 0.05)
     with progress_display.stages() as stage:
         stage("lowering to onnx")

@@ -1,4 +1,4 @@
-"""Code of the user's that does what it should not: kit stays as it was, and says one sentence."""
+"""Misbehaving user code: kit's state is unchanged, and the error is one sentence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make():
     return Net()
 """
 
-# What a file, its factory or its forward may do, and the model can be used nevertheless.
+# Side effects of a file, its factory or its forward with which the model still works.
 WORK = {
     "prints in the file": "print('hello')\nos.write(1, b'raw')\nctypes.CDLL(None).printf(b'c')",
     "prints in the factory": "def make():\n    print('hello'); return Net()",
@@ -76,7 +76,7 @@ WORK = {
     "def make():\n    return Net().float()",
     "has no gradients": "torch.set_grad_enabled(False)",
 }
-# What cannot be used, and what is said of it.
+# Unusable code and its error.
 FAIL = {
     "ends in the file": ("sys.exit(0)", "cannot be imported: SystemExit: 0"),
     "ends in the factory": ("def make():\n    sys.exit()", "SystemExit: no message"),
@@ -109,7 +109,7 @@ FAIL = {
     ),
     "describes itself badly": (
         "class Net(Net):\n    def __repr__(self): raise ValueError('who am I')",
-        "",  # `kit cost` does not ask
+        "",  # `kit cost` does not use it
     ),
     "fails on two pictures": (
         "class Net(Net):\n    def forward(self, x):\n"
@@ -119,7 +119,7 @@ FAIL = {
     ),
 }
 
-# Runs every file in one process, which has to survive them all.
+# Runs every file in one process, which must survive all of them.
 DRIVER = """
 import json, os, signal, sys
 from kit import cli
@@ -158,7 +158,7 @@ def drive(files: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_whatever_it_does_the_model_works_and_stdout_is_json(tmp_path):
+def test_a_misbehaving_file_still_works_and_stdout_is_json(tmp_path):
     files = write(tmp_path, WORK)
     (tmp_path / "here").mkdir()
     done = drive(files, tmp_path / "here")
@@ -173,26 +173,26 @@ def test_whatever_it_does_the_model_works_and_stdout_is_json(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_cannot_work_is_one_sentence(tmp_path):
-    kinds = {kind: text for kind, (text, says) in FAIL.items() if says}
+def test_unusable_code_is_reported_in_one_sentence(tmp_path):
+    kinds = {kind: text for kind, (text, error_text) in FAIL.items() if error_text}
     files = write(tmp_path, kinds)
     (tmp_path / "here").mkdir()
     done = drive(files, tmp_path / "here")
     assert done.returncode == 0, done.stderr
     ends = [json.loads(line) for line in done.stdout.splitlines()]
     parts = done.stderr.split("\n-- ")
-    for (kind, (_, says)), end, part in zip(
+    for (kind, (_, error_text)), end, part in zip(
         ((k, v) for k, v in FAIL.items() if v[1]), ends, parts, strict=False
     ):
         assert (end["code"], end["same"]) == (3, True), (kind, part)
         (sentence,) = [line for line in part.splitlines() if line.startswith("kit: ")]
-        assert says in sentence, kind
+        assert error_text in sentence, kind
         assert len(sentence) < 700
         assert "Traceback" not in part
         assert part.splitlines()[-1].startswith("hint: ")
 
 
-def test_a_model_that_describes_itself_badly(tmp_path):
+def test_a_failing_fingerprint_is_reported(tmp_path):
     from kit.models import user_model
 
     (file,) = write(tmp_path, {"": FAIL["describes itself badly"][0]})
@@ -200,12 +200,12 @@ def test_a_model_that_describes_itself_badly(tmp_path):
         user_model.load(f"{file}:make").fingerprint(0)
 
 
-@pytest.mark.parametrize(("asked", "kept"), [(300, 1000), (5000, 5000)])
-def test_a_limit_of_recursion_is_only_raised(tmp_path, asked, kept):
-    """A low one ended kit as a bug of its own; deep networks need a high one."""
+@pytest.mark.parametrize(("requested", "kept"), [(300, 1000), (5000, 5000)])
+def test_the_recursion_limit_is_never_lowered(tmp_path, requested, kept):
+    """A low limit made kit fail with an internal error; deep networks need a high one."""
     from kit.models import user_model
 
-    (file,) = write(tmp_path, {"": f"sys.setrecursionlimit({asked})"})
+    (file,) = write(tmp_path, {"": f"sys.setrecursionlimit({requested})"})
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
     try:
@@ -217,7 +217,7 @@ def test_a_limit_of_recursion_is_only_raised(tmp_path, asked, kept):
 
 @pytest.mark.slow
 def test_code_that_closes_everything_does_not_crash_kit(tmp_path):
-    """Nobody hears of it, because no stream is left."""
+    """No error is printed, because no stream is open."""
     (file,) = write(tmp_path, {"": "def act():\n    os.closerange(0, 10**4)"})
     command = [sys.executable, "-m", "kit", "cost", f"{file}:make", "--input", "64"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
@@ -237,8 +237,8 @@ def make():
 
 
 @pytest.mark.slow
-def test_an_interruption_of_code_in_a_string_has_the_same_exit_code(tmp_path):
-    """As torch executes while it is imported."""
+def test_an_interrupt_within_exec_has_the_same_exit_code(tmp_path):
+    """PyTorch calls exec during its import."""
     code = 'def make():\n    print("ready", flush=True)\n    exec("time.sleep(60)")'
     (file,) = write(tmp_path, {"": code})
     command = [sys.executable, "-m", "kit", "cost", f"{file}:make", "--input", "64"]
@@ -262,7 +262,7 @@ def test_an_interruption_of_code_in_a_string_has_the_same_exit_code(tmp_path):
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
     ],
 )
-def test_a_real_interruption_interrupts(tmp_path, caught, number, code):
+def test_an_interrupt_signal_ends_kit(tmp_path, caught, number, code):
     (file,) = write(tmp_path, {"": SLOW_CODE.format(caught=caught)})
     command = [sys.executable, "-m", "kit", "cost", f"{file}:make", "--input", "64"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
@@ -280,7 +280,7 @@ def test_a_real_interruption_interrupts(tmp_path, caught, number, code):
 # The guard by itself
 
 
-def test_an_error_of_kits_own_goes_through(tmp_path):
+def test_errors_of_kit_pass_the_guard(tmp_path):
     with pytest.raises(ZeroDivisionError), guard.running("x", tmp_path, mixed=True):
         _ = 1 / 0
     with (
@@ -298,7 +298,7 @@ def test_an_error_of_kits_own_goes_through(tmp_path):
         space["f"]()  # type: ignore[operator]
 
 
-def test_values_from_outside_are_shown_shortly():
+def test_foreign_values_are_shown_shortened():
     assert brief("x" * 1000).startswith("'xxx")
     assert len(brief("x" * 1000)) < 120
     assert brief(16**5000) == "a number of 20001 bits"
@@ -342,7 +342,7 @@ BUILDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", BUILDS)
 def test_builds(tmp_path, kind, monkeypatch):
-    text, code, says = BUILDS[kind]
+    text, code, error_text = BUILDS[kind]
     (file,) = write(tmp_path, {"": text})
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     command = [sys.executable, "-m", "kit", "build", f"{file}:make", "--input", "64", "--json"]
@@ -354,5 +354,5 @@ def test_builds(tmp_path, kind, monkeypatch):
         assert json.loads(done.stdout)["parameters"] > 0
     else:
         (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("kit: ")]
-        assert says in sentence
+        assert error_text in sentence
         assert not (tmp_path / "out").exists()

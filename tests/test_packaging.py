@@ -1,4 +1,4 @@
-"""What wheel and sdist hold, and kit from a wheel."""
+"""Contents of wheel and sdist, and kit installed from a wheel."""
 
 from __future__ import annotations
 
@@ -92,30 +92,30 @@ def run(installed: Path, *words: str, **variables: str) -> str:
 
 
 @pytest.mark.slow
-def test_wheel_holds_each_file_of_the_package_and_of_the_app(wheel):
+def test_wheel_has_each_file_of_the_package_and_of_the_app(wheel):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     app = {name for name in git_files("android_app") if not Path(name).name.startswith(".")}
-    wanted = git_files("kit") | {f"kit/_{name}" for name in app}
-    assert held == wanted
+    expected = git_files("kit") | {f"kit/_{name}" for name in app}
+    assert held == expected
     assert "kit/_android_app/src/main/AndroidManifest.xml" in held
     assert "kit/formats/litert/litert_api.h" in held
 
 
 @pytest.mark.slow
-def test_sdist_holds_each_file_of_the_repository(built):
+def test_sdist_has_each_file_of_the_repository(built):
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         held = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
     made = {"PKG-INFO", "setup.cfg"}
     held = {name for name in held - made if ".egg-info/" not in name}
-    # What is about git, an editor or a host of repositories is of no use without it.
+    # Files for git, an editor or a repository host are useless in an sdist.
     assert {name for name in git_files() - held if not name.startswith((".git", ".dev"))} == set()
     assert held <= git_files()
 
 
 @pytest.mark.slow
-def test_kit_of_a_wheel_lists_and_finds_all_that_it_builds_from(installed, tmp_path):
+def test_an_installed_kit_has_all_files_that_it_builds_from(installed, tmp_path):
     where = run(installed, "python", "-c", "import kit; print(kit.__file__)").strip()
     assert Path(where).is_relative_to(installed.parent)
     assert "mobilenet_v2" in run(installed, "kit", "list")
@@ -138,7 +138,7 @@ def test_kit_of_a_wheel_lists_and_finds_all_that_it_builds_from(installed, tmp_p
     assert (Path(output[6]) / "pom.xml").is_file()
 
 
-def test_each_file_that_names_the_version_names_this_one():
+def test_all_files_name_the_same_version():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     gradle = (ROOT / "android_app/build.gradle.kts").read_text(encoding="utf-8")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -149,7 +149,7 @@ def test_each_file_that_names_the_version_names_this_one():
     assert f"\n## [{kit.__version__}] - {released}\n" in changes
 
 
-def test_all_is_every_extra_but_the_developers():
+def test_the_extra_all_has_every_extra_except_dev():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]

@@ -25,7 +25,7 @@ def holds(interval: Interval | None, true: float) -> bool:
 
 
 def busy(draw: np.random.Generator, count: int) -> np.ndarray:
-    """Return by how much other work slows processes: two in five by half, seen on a shared host."""
+    """Return slowdowns by other work: half, for two processes in five, as on a shared host."""
     return np.where(draw.random(count) < 0.4, draw.normal(1.5, 0.1, count), 1.0)
 
 
@@ -33,11 +33,11 @@ def times(draw: np.random.Generator, true: float, count: int) -> list[float]:
     return list(true * busy(draw, count) * draw.lognormal(0, 0.01, count))
 
 
-def test_few_pairs_are_students_t_on_logarithms() -> None:
+def test_few_pairs_use_students_t_on_logarithms() -> None:
     from scipy import stats
 
     rng = np.random.default_rng(0)
-    weather = rng.uniform(1, 2, 5)  # what both of a pair share
+    weather = rng.uniform(1, 2, 5)  # common to both of a pair
     baseline = 10 * weather
     own = 10.5 * weather * rng.normal(1, 0.005, 5)
     ratio, interval = pairs.ratio(list(baseline), list(own))
@@ -56,7 +56,7 @@ def test_few_pairs_by_hand() -> None:
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((2, 2))
     assert pairs.ratio([1.0, 4.0], [2.0, 4.0]) == (pytest.approx(math.sqrt(2)), None)
-    ratio, _ = pairs.ratio([1.0], [3.0, 9.0])  # what has no partner is left out
+    ratio, _ = pairs.ratio([1.0], [3.0, 9.0])  # unpaired samples are left out
     assert ratio == pytest.approx(3)
 
 
@@ -66,8 +66,8 @@ def test_no_pairs(baseline, own) -> None:
         pairs.ratio(baseline, own)
 
 
-def test_the_interval_of_a_ratio_covers_and_that_of_pairs_is_narrower() -> None:
-    """Rounds are slow or fast for both: what they share is in no pair."""
+def test_intervals_cover_and_that_of_pairs_is_narrower() -> None:
+    """Rounds are slow or fast for both, so the common effect cancels in a pair."""
     draw = np.random.default_rng(5)
     hits, widths = [0, 0], [0.0, 0.0]
     for _ in range(150):
@@ -83,7 +83,7 @@ def test_the_interval_of_a_ratio_covers_and_that_of_pairs_is_narrower() -> None:
     assert widths[1] < 0.2 * widths[0]
 
 
-def test_a_paired_speedup_is_the_paired_ratio_turned_around() -> None:
+def test_a_paired_speedup_is_the_reciprocal_of_the_paired_ratio() -> None:
     base, own = [20.0, 21.0, 22.5], [4.0, 4.1, 4.6]
     ratio, interval = pairs.ratio(base, own)
     result = pairs.speedup(base, own)
@@ -92,8 +92,8 @@ def test_a_paired_speedup_is_the_paired_ratio_turned_around() -> None:
     assert pairs.speedup([9.0, 9.0], [3.0, 3.0]) == Speedup(pytest.approx(3.0), None)
 
 
-def test_from_ten_pairs_on_an_interval_holds_what_swaps_do_not_refuse() -> None:
-    """All 1024 ways to swap, by hand: at an end of the interval 2.5 % are as far apart."""
+def test_ten_pairs_invert_the_permutation_test() -> None:
+    """All 1024 swaps by hand: at a limit of the interval 2.5 % have as large a difference."""
     draw = np.random.default_rng(2)
     base, own = np.array(times(draw, 10, 10)), np.array(times(draw, 10.5, 10))
     _, interval = pairs.ratio(list(base), list(own))
@@ -125,7 +125,7 @@ def test_from_ten_pairs_on_an_interval_holds_what_swaps_do_not_refuse() -> None:
 
 
 @pytest.mark.parametrize("count", [10, 24])
-def test_equal_times_have_an_interval_of_hardly_any_width(count) -> None:
+def test_equal_times_have_a_very_narrow_interval(count) -> None:
     result, interval = pairs.ratio([4.0] * count, [4.0] * count)
     assert result == 1
     assert interval is not None
@@ -138,7 +138,7 @@ def test_equal_times_have_an_interval_of_hardly_any_width(count) -> None:
     [lambda n: np.linspace(1, 1.3, n), lambda n: np.where(np.arange(n) < n // 2, 1, 1.15)],
     ids=["gets warm", "throttles"],
 )
-def test_what_both_of_a_pair_share_cancels(weather, count) -> None:
+def test_effects_common_to_a_pair_cancel(weather, count) -> None:
     draw = np.random.default_rng(0)
     base, own = (ms * weather(count) * draw.lognormal(0, 0.003, count) for ms in (10, 10.5))
     _, interval = pairs.ratio(list(base), list(own))
@@ -185,7 +185,7 @@ def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
         (1 / 1.5, 1 / 1.2, 3, False),
     ],
 )
-def test_a_ratio_is_known_when_its_interval_is_narrow_or_far_from_one(
+def test_a_ratio_is_resolved_when_its_interval_is_narrow_or_far_from_one(
     low, high, count, known
 ) -> None:
     assert pairs.is_resolved(Interval(low, high), count, 0.02) is known
@@ -193,7 +193,7 @@ def test_a_ratio_is_known_when_its_interval_is_narrow_or_far_from_one(
 
 
 @pytest.mark.slow
-def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not() -> None:
+def test_in_noise_the_interval_covers_and_beats_students_t() -> None:
     draw = np.random.default_rng(8)
     hits = result = students = 0
     for _ in range(60):
@@ -208,6 +208,6 @@ def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not()
     assert students <= 30
 
 
-def test_a_pace_is_what_one_in_fifty_samples_beats() -> None:
+def test_a_pace_is_the_second_percentile() -> None:
     process = Process(load_ns=1, first_ns=1, samples_ns=tuple(range(10**6, 52 * 10**6, 10**6)))
     assert rounds.paces([process, process]) == [2.0, 2.0]  # of 1 to 51 ms

@@ -1,4 +1,4 @@
-"""One format that fails does not take the others with it, and everything says so."""
+"""A failed format does not affect the others, and every output names it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINE = ["build", SMALL_NET, "--input", "32", "--observer", "percentile",
 
 @pytest.fixture
 def faulty(lowered_here, monkeypatch, tmp_path):
-    """ONNX Runtime answers with the wrong sign; no runtime here has a fault of its own."""
+    """Negates ONNX Runtime's answers, as no installed runtime is faulty."""
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     real = lower.read_answer
 
@@ -38,7 +38,7 @@ def faulty(lowered_here, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_bundle_holds_what_passed_and_says_what_failed(faulty, tmp_path, capsys):
+def test_a_partial_bundle_has_passed_files_and_names_failures(faulty, tmp_path, capsys):
     target = tmp_path / "out"
     assert cli.run([*LINE, "-o", str(target)]) == PARTIAL == 10
     shown = capsys.readouterr()
@@ -73,7 +73,7 @@ def test_all_or_nothing_writes_nothing(faulty, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_bundle_of_nothing_is_an_error(faulty, tmp_path):
+def test_a_bundle_without_a_file_is_an_error(faulty, tmp_path):
     recipe = kit.make_recipe(SMALL_NET, resolution=32, observer="percentile", formats=("onnx",))
     with pytest.raises(VerificationFailed, match="onnx-int8 does not compute") as caught:
         kit.build(recipe, tmp_path / "out")
@@ -85,7 +85,7 @@ def test_a_bundle_of_nothing_is_an_error(faulty, tmp_path):
 
 @pytest.fixture(scope="module")
 def partial(tiny_bundle, tmp_path_factory):
-    """The tiny bundle without its ONNX file, as if that had failed."""
+    """The tiny bundle without its ONNX file, recorded as failed."""
 
     def change(fields) -> None:
         fields["artifacts"] = tuple(a for a in fields["artifacts"] if a.format == "lite")
@@ -104,7 +104,7 @@ def partial(tiny_bundle, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsys):
+def test_bench_names_failed_files_and_measures_the_others(partial, tmp_path, capsys):
     output = tmp_path / "result.json"
     assert cli.run(["bench", str(partial.path), "--quick", "-o", str(output)]) == 0
     note = "onnx-fp32 is not in the bundle, its build failed: ONNX Runtime cannot run it\n"
@@ -116,14 +116,14 @@ def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_verify_says_what_failed(partial, capsys):
+def test_verify_names_failed_files(partial, capsys):
     assert cli.run(["verify", str(partial.path)]) == 0
     assert "onnx-fp32 is not in the bundle, its build failed" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_the_manifest_of_an_older_kit_has_no_failures(tiny_bundle, tmp_path):
-    """Schema 1 knew neither failed formats nor the answers of graphs."""
+    """Schema 1 has neither failed formats nor answers of graphs."""
     old = rewrite(tiny_bundle, tmp_path / "old", {})
     raw = json.loads((old.path / "bundle.json").read_text())
     raw["schema_version"] = 1
@@ -140,7 +140,7 @@ def comparison(against):
 
 
 @pytest.mark.parametrize(
-    ("changes", "against", "kernels", "says"),
+    ("changes", "against", "kernels", "message"),
     [
         ({}, "float reference", False, "calibrate with pictures like those the model will see"),
         ({}, "float reference", True, "the file is right"),
@@ -162,10 +162,10 @@ def comparison(against):
         ),
     ],
 )
-def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels, says):
+def test_a_hint_suggests_no_option_that_is_set(changes, against, kernels, message):
     recipe = kit.make_recipe("mobilenet_v2", **changes)
     assert parity.choose_hint(recipe, recipe.quantize, comparison(against), kernels).startswith(
-        says
+        message
     )
 
 
@@ -179,10 +179,10 @@ def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels
         ((6.2,), "imagenet", "none", None),
     ],
 )
-def test_a_file_that_passes_and_is_far_from_the_float_model_is_warned_about(
+def test_a_passing_file_far_from_the_float_model_gets_a_warning(
     tiny_bundle, sqnr_db, weights, quantize, warned
 ):
-    """Of several outputs the worst counts; of an untrained network all are."""
+    """The worst of several outputs counts; those of an untrained network are all far off."""
     artifact = tiny_bundle.manifest.artifacts[0].model_copy(update={"quantize": quantize})
     recipe = kit.make_recipe("mobilenet_v2").model_copy(update={"weights": weights})
     near = comparison("quantized graph")

@@ -1,4 +1,4 @@
-"""No byte of a bundle is unpickled or executed: each of its files in turn holds a payload."""
+"""No byte of a bundle is unpickled or executed: each file in turn has a payload."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from kit.manifest.schema import Golden
 FORMATS = ("lite", "executorch", "onnx")
 KEYS = {name: ArtifactKey(name, "fp32") for name in FORMATS}
 MODELS = {key.name_file(formats.get_format(name).suffix): name for name, key in KEYS.items()}
-# Golden answers by their file, and the format that they are of.
+# Files of golden answers and their format.
 ANSWERS = {"golden/reference.npy": REFERENCE} | {
     f"golden/{key.name}.npy": name for name, key in KEYS.items()
 }
 
 
 class Payload:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -63,7 +63,7 @@ def array(marker: Path, old: bytes) -> bytes:
 
 
 def inside(marker: Path, old: bytes) -> bytes:
-    """The old file with a payload in place of each pickle in it, where it is an archive."""
+    """The file; in an archive, with a payload in place of each pickle."""
     if not zipfile.is_zipfile(io.BytesIO(old)):
         return old + pickle.dumps(Payload(marker))
     buffer = io.BytesIO()
@@ -81,7 +81,7 @@ PAYLOADS = (plain, saved, array, inside)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Bundle:
-    """A bundle with every kind of file, and with the reference of an older kit beside it."""
+    """A bundle with every kind of file, and the reference of an older kit."""
     folder = tmp_path_factory.mktemp("payloads")
     labels = [f"class {index}" for index in range(7)]
     made = make(folder / "whole", {name: net() for name in FORMATS}, labels=labels)
@@ -102,7 +102,7 @@ def whole(tmp_path_factory) -> Bundle:
 
 
 def hashed(folder: Path, **changes: object) -> Bundle:
-    """Write the manifest anew, as whoever made the bundle could."""
+    """Rewrite the hashes of the manifest, as an attacker could."""
     manifest = bundles._parse(folder, (folder / "bundle.json").read_bytes())
     fields = {name: getattr(manifest, name) for name in type(manifest).model_fields}
     del fields["files"]
@@ -117,7 +117,7 @@ FILES = (
 
 
 def use(bundle: Bundle, pictures: Path) -> list[KitError]:
-    """Do with a bundle what its user does; what is refused is refused, and returned."""
+    """Use a bundle in every way; return the errors of refused files."""
     uses = [lambda: kit.evaluate(bundle, pictures, limit=1), bundle.labels]
     for name in (REFERENCE, *FORMATS):
         uses += [
@@ -136,8 +136,8 @@ def use(bundle: Bundle, pictures: Path) -> list[KitError]:
 
 
 @pytest.mark.slow
-def test_a_whole_bundle_is_used_to_the_end(whole, pictures, evaluated_here):
-    """Otherwise the payloads below might meet nobody who reads them."""
+def test_an_unmodified_bundle_passes_every_step(whole, pictures, evaluated_here):
+    """Otherwise a payload below might be in a file that nothing reads."""
     assert use(whole, pictures) == []
 
 
@@ -172,7 +172,7 @@ def test_no_file_of_a_bundle_is_unpickled(whole, pictures, name, payload, tmp_pa
     assert not marker.exists(), f"{name} was unpickled"
 
 
-def test_the_payloads_would_be_noticed(tmp_path):
+def test_payloads_leave_a_marker_when_unpickled(tmp_path):
     for number, payload in enumerate((plain, inside)):
         marker = tmp_path / str(number)
         pickle.loads(payload(marker, b""))
@@ -180,7 +180,7 @@ def test_the_payloads_would_be_noticed(tmp_path):
 
 
 def readers(name: str) -> tuple[str, ...]:
-    """Return the formats whose runners read a file, or all where that is not one's own."""
+    """Return the formats whose runners read a file; all formats for a shared file."""
     own = {**MODELS, **ANSWERS, "reference.safetensors": REFERENCE}
     return (own[name],) if name in own else (REFERENCE, *FORMATS)
 
@@ -190,8 +190,8 @@ def formats_of(names: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_run_nothing_of_a_bundle(whole, pictures, tmp_path, capsys):
-    """Also not in the children that they start: one that reads the file, or each of them."""
+def test_commands_execute_no_byte_of_a_bundle(whole, pictures, tmp_path, capsys):
+    """Nor do their child processes."""
     for name in FILES:
         if name == "reference.pt2":
             continue
@@ -213,7 +213,7 @@ def test_the_commands_run_nothing_of_a_bundle(whole, pictures, tmp_path, capsys)
             assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_training_checkpoint_in_the_cache_is_no_pickle_to_run(tmp_path, monkeypatch):
+def test_a_training_checkpoint_is_not_unpickled(tmp_path, monkeypatch):
     import hashlib
 
     from kit.pipeline.checkpoints import FILE, Checkpoints

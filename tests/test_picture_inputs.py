@@ -1,4 +1,4 @@
-"""Pictures in the channels, range and layout that a network wants."""
+"""Pictures in the channels, range and layout that a network expects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe(**fields: object) -> Preprocessing:
 
 
 def prepare(image, mean, std, color="RGB", white=1, layout="NCHW") -> np.ndarray:
-    """Return what torchvision's transforms make of a picture."""
+    """Return a picture as prepared by torchvision's transforms."""
     steps = [transforms.Grayscale()] if color == "grey" else []
     steps += [transforms.Resize(40), transforms.CenterCrop(32), transforms.PILToTensor()]
     values = transforms.Compose(steps)(image).float() / 255 * white
@@ -60,15 +60,15 @@ def prepare(image, mean, std, color="RGB", white=1, layout="NCHW") -> np.ndarray
     ],
 )
 @pytest.mark.parametrize("size", [(50, 41), (33, 90)])
-def test_inputs_are_those_of_torchvision(size, fields, mean, std, layout):
+def test_inputs_equal_torchvisions(size, fields, mean, std, layout):
     pre, image = describe(**fields, layout=layout), noise(*size)
     white = 255 if "pixels" in fields else 1
-    wanted = prepare(image, mean, std, fields.get("color", "RGB"), white, layout)
+    expected = prepare(image, mean, std, fields.get("color", "RGB"), white, layout)
     made = to_array(image, pre)
     assert made.dtype == np.float32
     assert made.flags["C_CONTIGUOUS"]
-    assert made.shape == wanted.shape == pre.shape
-    np.testing.assert_allclose(made, wanted, rtol=1e-5, atol=1e-6 * white / min(std))
+    assert made.shape == expected.shape == pre.shape
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6 * white / min(std))
     crop = resize_and_crop(image, pre, resized_size(image.size, pre, "x"))
     if pre.color != "grey":
         assert np.array_equal(to_pixels(made, pre), np.asarray(crop))
@@ -82,7 +82,7 @@ def test_recipes_without_these_options_keep_their_hash():
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"color": "HSV"}, "color = 'HSV'"),
         ({"mean": CAFFE}, r"mean = .*pixels are 0 to 1; for others use pixels = '0..255'"),
@@ -95,21 +95,21 @@ def test_recipes_without_these_options_keep_their_hash():
         ({"mean": (0.5,)}, "mean = .*one number for each channel, 3 of them"),
     ],
 )
-def test_numbers_that_do_not_fit(fields, says):
-    with pytest.raises(RecipeError, match=says):
+def test_invalid_numbers_are_refused(fields, message):
+    with pytest.raises(RecipeError, match=message):
         kit.make_recipe("mobilenet_v2", **fields)
 
 
 @pytest.mark.parametrize(
-    ("model", "fields", "says"),
+    ("model", "fields", "message"),
     [
         ("mobilenet_v2", {"color": "grey"}, "color = 'grey': mobilenet_v2 takes three"),
         ("mobilenet_v2", {"layout": "NHWC"}, "layout = 'NHWC': mobilenet_v2 takes three"),
         (f"{FILE}:Last", {"layout": "NHWC", "quantize": "qat"}, "'qat' crops and mirrors"),
     ],
 )
-def test_networks_that_take_pictures_as_they_are(model, fields, says):
-    with pytest.raises(RecipeError, match=says):
+def test_invalid_picture_options_are_refused(model, fields, message):
+    with pytest.raises(RecipeError, match=message):
         check_picture_options(kit.make_recipe(model, **fields))
 
 

@@ -1,4 +1,4 @@
-"""The pictures of README and docs, and the script that renews them."""
+"""The pictures of README and docs, and the script that regenerates them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_terminal_is_drawn_without_another_host():
     assert re.findall(r"https?://[^\s\"]+", svg) == ["http://www.w3.org/2000/svg"]
 
 
-def test_times_of_the_apps_pictures_are_printed_to_be_a_workstations():
+def test_app_pictures_are_captioned_as_workstation_times():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     caption = text[text.index("app-dark.png") :][:300]
     assert "workstation" in caption

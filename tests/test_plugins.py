@@ -1,4 +1,4 @@
-"""Formats of other packages: found by their entry points, and refused when they are broken."""
+"""Formats of other packages: loaded by entry point, and refused if broken."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def page_wheel(folder: Path, page: str, kind: str, name: str) -> Path:
 
 @pytest.mark.slow
 def test_the_format_and_the_task_of_the_pages_go_through_every_command(tmp_path):
-    """As their readers do it: install the packages, then build, measure, evaluate, report."""
+    """Like a reader: install the packages, then build, measure, evaluate, report."""
     files = [
         page_wheel(tmp_path / "wheels", "write-a-format.md", "formats", "jit"),
         page_wheel(tmp_path / "wheels", "write-a-task.md", "tasks", "vectors"),
@@ -127,12 +127,12 @@ def test_a_plugin_is_a_format(installed):
 
 
 def extra() -> set[str]:
-    """Return kit's own formats that this file does not name."""
+    """Return kit's formats that this file does not name."""
     return set(formats.list_formats()) - {"mine", "executorch", "lite", "onnx"}
 
 
 @pytest.mark.parametrize(
-    ("code", "point", "says"),
+    ("code", "point", "message"),
     [
         ("import no_such_module", "mine", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemError('x')", "mine", "cannot be imported: SystemError: x"),
@@ -141,9 +141,9 @@ def extra() -> set[str]:
         (GOOD, "other", "with that name"),
     ],
 )
-def test_a_broken_plugin_is_one_sentence(code, point, says, installed):
+def test_a_broken_plugin_is_one_sentence(code, point, message, installed):
     installed("broken_plugin", code, point)
-    with pytest.raises(PluginError, match=says) as caught:
+    with pytest.raises(PluginError, match=message) as caught:
         formats.get_format(point)
     assert "broken-plugin" in caught.value.message
     assert "uninstall broken-plugin" in caught.value.hint
@@ -151,7 +151,7 @@ def test_a_broken_plugin_is_one_sentence(code, point, says, installed):
     formats.get_format("onnx")  # the others are not harmed
 
 
-def test_a_name_that_is_taken_is_refused(installed):
+def test_a_duplicate_name_is_refused(installed):
     installed("greedy_plugin", GOOD, "onnx")
     with pytest.raises(PluginError, match="greedy-plugin provides a format called 'onnx'"):
         formats.list_formats()
@@ -188,14 +188,14 @@ FORMAT = Crashing()
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("at", "says"),
+    ("at", "message"),
     [
         ("load", "crashing-fp32 ends its process as the file is loaded by signal 6 (SIGABRT)"),
         ("run", "crashing-fp32 ends its process on an input by signal 8 (SIGFPE)"),
     ],
 )
-def test_a_runtime_that_crashes_in_an_evaluation_is_one_sentence(at, says, tmp_path):
-    """A damaged Lite file divided by zero, and `kit eval` died without a word."""
+def test_a_runtime_that_crashes_in_an_evaluation_is_one_sentence(at, message, tmp_path):
+    """A damaged Lite file divided by zero and ended `kit eval` without an error message."""
     with zipfile.ZipFile(
         wheel(tmp_path, "crashing", CRASHING, "[kit.formats]\ncrashing = crashing:FORMAT\n")
     ) as archive:
@@ -215,5 +215,5 @@ def test_a_runtime_that_crashes_in_an_evaluation_is_one_sentence(at, says, tmp_p
         cwd=Path(__file__).parents[1],
     )
     assert done.returncode == 6, done.stderr
-    assert says in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

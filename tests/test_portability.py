@@ -1,4 +1,4 @@
-"""`kit verify`: the same answers on other processors, or a failure that says where."""
+"""`kit verify`: the same answers on other processors, or a failure that names the place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HAS_QEMU = all(any(map(shutil.which, names)) for names in emulation.PROGRAMS.val
 
 @pytest.fixture(scope="module")
 def judged(tiny_bundle, tmp_path_factory):
-    """The tiny bundle with the limits and graph answers that `kit build` writes."""
+    """The tiny bundle with limits and graph answers as of `kit build`."""
 
     def change(fields) -> None:
         limits = {"agreement": 0.99, "sqnr_db": 40.0}
@@ -47,7 +47,7 @@ def judged(tiny_bundle, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_this_machine_answers_as_the_build_did(judged):
+def test_this_machine_reproduces_the_golden_answers(judged):
     seen = []
     result = kit.verify_processors(judged, progress=lambda *step: seen.append(step))
     assert [(row.format, row.processor, row.passed) for row in result.rows] == [
@@ -69,7 +69,7 @@ def test_this_machine_answers_as_the_build_did(judged):
     assert seen == [(0, 2, "lite-fp32 on host"), (1, 2, "onnx-fp32 on host")]
 
 
-def test_a_format_that_falls_short_is_an_exit_code_and_in_the_report(judged, tmp_path, capsys):
+def test_a_failing_format_sets_the_exit_code_and_is_in_the_report(judged, tmp_path, capsys):
     wrong = -np.load(judged.path / "golden/reference.npy")
     other = rewrite(judged, tmp_path / "other", {"golden/reference.npy": wrong})
     output = tmp_path / "result.json"
@@ -105,7 +105,7 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
 
 @pytest.mark.parametrize("name", ["onnx-fp32.npy", "onnx-fp32.graph.npy", "reference.npy"])
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         # One row was compared with all answers; two ended as a bug of kit.
         (lambda rows: rows[:1], "1 (of 3 golden inputs|answers)"),
@@ -113,7 +113,7 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
         (lambda rows: rows * np.float32("nan"), "it holds NaN or infinity"),
     ],
 )
-def test_golden_answers_that_do_not_fit_are_refused(judged, tmp_path, name, change, says):
+def test_golden_answers_of_a_wrong_shape_are_refused(judged, tmp_path, name, change, message):
     wrong = change(np.load(judged.path / "golden/reference.npy"))
     graphs = {"onnx-fp32": ("golden/onnx-fp32.graph.npy",)}
     right = np.load(judged.path / "golden/onnx-fp32.npy")
@@ -123,7 +123,7 @@ def test_golden_answers_that_do_not_fit_are_refused(judged, tmp_path, name, chan
 
     content = {graphs["onnx-fp32"][0]: right, f"golden/{name}": wrong}
     other = rewrite(judged, tmp_path / "other", content, add_graph)
-    with pytest.raises(BundleError, match=says):
+    with pytest.raises(BundleError, match=message):
         kit.verify_processors(other, formats=["onnx"])
 
 
@@ -136,7 +136,7 @@ def test_files_are_chosen_by_precision(judged):
         kit.verify_processors(judged, precisions=["int9"])
 
 
-def test_json_is_the_result(judged, capsys):
+def test_json_equals_the_result(judged, capsys):
     assert cli.run(["verify", str(judged.path), "--format", "onnx", "--json"]) == 0
     raw = json.loads(capsys.readouterr().out)
     assert raw["kind"] == "processors"
@@ -154,20 +154,20 @@ def test_a_bundle_without_golden_inputs_is_refused(judged, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "says"),
+    ("names", "error", "message"),
     [
         ("", UsageError, "names nothing"),
         ("pentium", UnknownName, "no processor called 'pentium'"),
         ("cortex-a54", UnknownName, "cortex-a54"),
     ],
 )
-def test_names_that_mean_no_processor(names, error, says):
-    with pytest.raises(error, match=says):
+def test_unknown_processor_names_are_refused(names, error, message):
+    with pytest.raises(error, match=message):
         portability.select_processors([name for name in names.split(",") if name])
 
 
-def test_an_emulation_that_is_known_to_be_wrong_is_refused_with_the_reason():
-    """Tried: int8 answers of ExecuTorch are noise under qemu 7.2, right under 10.0."""
+def test_a_faulty_emulation_is_refused_with_the_reason():
+    """Measured: int8 answers of ExecuTorch are noise under qemu 7.2, correct under 10.0."""
     models = frozenset(p.model for p in PROCESSORS.values())
     old, new = (Emulator("qemu", version, models) for version in ((7, 2, 22), (10, 0, 2)))
     assert old.fault_of(PROCESSORS["max"]) == (
@@ -180,7 +180,7 @@ def test_an_emulation_that_is_known_to_be_wrong_is_refused_with_the_reason():
 
 
 @pytest.mark.skipif(not HAS_QEMU, reason="qemu-user-static is not installed")
-def test_all_are_those_that_the_installed_qemu_emulates_rightly():
+def test_all_selects_processors_that_qemu_emulates_correctly():
     chosen = portability.select_processors(["all", "haswell"])
     assert chosen[0] is None
     names = [processor.name for processor in chosen if processor]
@@ -205,7 +205,7 @@ def test_a_missing_emulator_is_one_sentence_with_its_package(monkeypatch, tmp_pa
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_QEMU, reason="qemu-user-static is not installed")
 def test_a_quantized_network_computes_the_same_without_vnni_and_dot_products(small_int8):
-    """A small one, in each format, on an x86 without VNNI and an Arm without dot products."""
+    """Each format, on an x86 without VNNI and an Arm without dot products."""
     for compiler in ("g++", "aarch64-linux-gnu-g++"):
         if shutil.which(compiler) is None:
             pytest.skip(f"{compiler} is not installed")
@@ -221,7 +221,7 @@ def test_a_quantized_network_computes_the_same_without_vnni_and_dot_products(sma
     for row in result.rows:
         assert row.passed, row
         assert [p.against for p in row.parity] == ["quantized graph", "float reference"]
-        # ONNX Runtime rounds some values of this network otherwise on Arm.
+        # ONNX Runtime rounds some values of this network differently on Arm.
         if row.format == "lite" or row.processor != "cortex-a53":
             assert row.golden_max_abs == 0, f"{row.format} differs on {row.processor}"
     assert [p.emulator is None for p in result.processors] == [True, False, False]

@@ -68,7 +68,7 @@ REFUSED = [
 
 
 def make_net() -> nn.Module:
-    """A convolution, a depthwise one, and linear layers: one of them cannot be in groups."""
+    """A convolution, a depthwise one, and linear layers, one of which groups do not divide."""
     torch.manual_seed(1)
     layers = [nn.Conv2d(3, 32, 3, 2), nn.ReLU6(), nn.Conv2d(32, 32, 3, groups=32), nn.ReLU6()]
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 40), nn.ReLU()]
@@ -76,7 +76,7 @@ def make_net() -> nn.Module:
 
 
 @pytest.mark.parametrize("name", list_precisions())
-def test_it_is_what_the_registry_says(name):
+def test_a_precision_matches_its_registry_entry(name):
     precision = get_precision(name)
     assert isinstance(precision, Precision)
     assert precision.name == name
@@ -95,7 +95,7 @@ def test_a_format_names_precisions_that_exist_and_refuses_others(target):
 
 
 @pytest.mark.parametrize(("target", "precision"), REFUSED)
-def test_what_a_format_has_not_is_refused_with_the_reason_of_the_docs(target, precision, tmp_path):
+def test_unsupported_precisions_are_refused_with_the_documented_reason(target, precision, tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", formats=(target,), precisions=(precision,))
     with pytest.raises(RecipeError) as caught:
         kit.build(recipe, tmp_path / "b")
@@ -104,7 +104,7 @@ def test_what_a_format_has_not_is_refused_with_the_reason_of_the_docs(target, pr
     assert reason in (DOCS / "precisions.md").read_text("utf-8")
 
 
-def test_the_docs_say_which_format_has_which_precision():
+def test_the_documented_table_of_precisions_is_current():
     text = (DOCS / "precisions.md").read_text("utf-8")
     head = re.search(r"^\| format \| (.+) \|$", text, re.MULTILINE)
     assert head is not None
@@ -116,7 +116,7 @@ def test_the_docs_say_which_format_has_which_precision():
 
 @pytest.fixture(scope="module")
 def built(lowered_here, tmp_path_factory) -> dict[str, Bundle]:
-    """Return a bundle of each format with the precisions that are not in all formats."""
+    """Return a bundle of each format with the precisions that some formats lack."""
     bundles = {}
     for target in dict.fromkeys(target for target, _ in BUILT):
         try:
@@ -139,7 +139,7 @@ def built(lowered_here, tmp_path_factory) -> dict[str, Bundle]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "precision"), BUILT)
-def test_what_a_format_has_is_built_and_computes_what_its_graph_does(target, precision, built):
+def test_supported_precisions_compute_what_their_graph_does(target, precision, built):
     if target not in built:
         pytest.skip(f"a package of {target} is not installed")
     bundle = built[target]
@@ -185,7 +185,7 @@ def test_native_runners_compute_the_same(target, built):
     assert {run.precision for run in result.runs} == {p for name, p in BUILT if name == target}
 
 
-def test_channels_are_rounded_to_the_nearest_of_their_own_levels():
+def test_channels_are_rounded_to_their_nearest_level():
     weight = torch.tensor([[0.1, -12.7], [1.27, 0.004]])
     stored = round_channels(weight, 0, per_channel=True)
     torch.testing.assert_close(stored.scales, torch.tensor([0.1, 0.01]))
@@ -196,7 +196,7 @@ def test_channels_are_rounded_to_the_nearest_of_their_own_levels():
     assert whole.values.tolist() == [[1, -127], [13, 0]]
 
 
-def test_groups_have_scales_that_half_precision_holds_and_err_less_than_the_widest():
+def test_group_scales_fit_half_precision_and_reduce_the_error():
     torch.manual_seed(0)
     weight = torch.randn(3, 2 * GROUP)
     stored = round_groups(weight)
@@ -211,7 +211,7 @@ def test_groups_have_scales_that_half_precision_holds_and_err_less_than_the_wide
     assert ours.square().sum() < plain
 
 
-def test_zeros_stay_zeros():
+def test_zero_weights_stay_zero():
     assert round_groups(torch.zeros(1, GROUP)).values.any().item() is False
     assert round_channels(torch.zeros(1, 4), 0, per_channel=True).values.any().item() is False
 
@@ -227,14 +227,14 @@ def quantize(bits: int, **changes: object):
     return quantize_weights(make_net(), images, options, computes_in_int8=False)
 
 
-def test_layers_that_are_kept_keep_their_weights():
+def test_float_layers_keep_their_weights():
     names = [one.name for one in take_integer_weights(quantize(8))]
     fewer = [one.name for one in take_integer_weights(quantize(8, keep_float=("0", "6")))]
     assert len(names) == 4
     assert len(fewer) == 2
 
 
-def test_taking_integers_leaves_the_answers_as_they_are():
+def test_taking_integer_weights_keeps_the_answers():
     graph = quantize(4)
     image = torch.rand(1, 3, 32, 32)
     before = graph(image)
@@ -266,7 +266,7 @@ def test_int16_activations_err_less_than_int8(flow):
     assert errors[1] < errors[0] / 2
 
 
-def test_a_method_that_does_not_fit_is_refused(tmp_path):
+def test_an_unsupported_method_is_refused(tmp_path):
     for precision, method in (("int16-activations", "dynamic"), ("int8", "none")):
         recipe = kit.make_recipe(
             "mobilenet_v2", formats=("onnx",), precisions=(precision,), quantize=method
@@ -286,7 +286,7 @@ def test_a_method_that_does_not_fit_is_refused(tmp_path):
         (None, "weights", "weights", False),
     ],
 )
-def test_pictures_are_used_only_where_a_file_needs_them(precisions, method, prepares, ranges):
+def test_pictures_are_read_only_if_a_file_needs_them(precisions, method, prepares, ranges):
     recipe = kit.make_recipe(
         "mobilenet_v2", formats=("onnx",), precisions=precisions, quantize=method
     )
@@ -297,7 +297,7 @@ def test_pictures_are_used_only_where_a_file_needs_them(precisions, method, prep
 @pytest.mark.parametrize(
     ("word", "name"), [("w8a16", "int16-activations"), ("q4", "int4-weights"), ("half", "fp16")]
 )
-def test_words_of_other_tools_lead_to_the_names(word, name):
+def test_words_of_other_tools_suggest_a_precision(word, name):
     with pytest.raises(UnknownName) as caught:
         kit.make_recipe("mobilenet_v2", precisions=(word,))
     assert name in caught.value.hint

@@ -1,4 +1,4 @@
-"""`kit predict`: answers of every file to pictures of one's own, as a person sees them."""
+"""`kit predict`: answers of every file to the user's pictures, as printed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_probabilities_are_the_runtimes_own(predicted_here, tiny_bundle, photo, capsys):
+def test_probabilities_come_from_the_runtime(predicted_here, tiny_bundle, photo, capsys):
     assert predict(tiny_bundle.path, photo, "--json", "--top", 7) == 0
     result = as_json(capsys)
     (sample,) = result["samples"]
@@ -106,7 +106,7 @@ def test_a_picture_on_stdin(predicted_here, tiny_bundle, photo, capsys, monkeypa
     assert predict(tiny_bundle.path, "-") == 2
 
 
-def test_a_damaged_picture_is_one_sentence_and_the_others_are_answered(
+def test_a_damaged_picture_is_reported_and_the_others_are_predicted(
     predicted_here, tiny_bundle, tmp_path, capsys
 ):
     draw(tmp_path, 2, lambda index: f"{index}.png")
@@ -135,7 +135,7 @@ def test_files_that_cannot_run_here_are_named(predicted_here, tiny_bundle, photo
     assert "no file can answer: lite-fp32 was lowered" in capsys.readouterr().err
 
 
-def test_a_file_that_fails_does_not_keep_the_others_from_answering():
+def test_a_failing_file_does_not_stop_the_others():
     def fail(samples: Samples) -> Samples:
         raise RunError("broken", "build it again")
 
@@ -151,7 +151,7 @@ def test_a_file_that_fails_does_not_keep_the_others_from_answering():
     assert predictor.names == ["b"]
 
 
-def test_what_is_saved(predicted_here, tiny_bundle, photo, tmp_path, capsys):
+def test_saved_outputs(predicted_here, tiny_bundle, photo, tmp_path, capsys):
     words = (tiny_bundle.path, photo, "--format", "onnx", "--save")
     assert predict(*words, tmp_path / "a.npz", "--json") == 0
     printed = as_json(capsys)
@@ -206,7 +206,7 @@ def test_a_softmax_of_the_network_is_not_applied_twice():
     assert len(task.show_answer(answer, context(None, top=2)).lines) == 2
 
 
-def test_a_bundle_says_what_its_scores_are(predicted_here, lowered_here, photo, tmp_path, capsys):
+def test_a_bundle_records_its_kind_of_scores(predicted_here, lowered_here, photo, tmp_path, capsys):
     assert describe_context(make_bundle("make", tmp_path), 5).scores == "logits"
     made = make_bundle("make_probable", tmp_path)
     assert made.manifest.scores == "probabilities"
@@ -226,7 +226,7 @@ def make_bundle(network: str, folder: Path) -> Bundle:
     return kit.build(recipe, folder / network, use_cache=False)
 
 
-def test_what_a_bundle_says_of_its_scores_is_believed():
+def test_the_recorded_kind_of_scores_is_used():
     task = tasks.get_task("image-classification")
     answer = Samples((SPEC,), (np.array([[0.2, 0.7, 0.1]], np.float32),))
     alike = replace(context(np.array([[0.5, 0.25, 0.25]], np.float32)), scores="logits")
@@ -244,7 +244,7 @@ def test_what_a_bundle_says_of_its_scores_is_believed():
         (np.empty((0, 2)), False),
     ],
 )
-def test_what_counts_as_probabilities(rows, is_one):
+def test_which_outputs_count_as_probabilities(rows, is_one):
     assert is_distribution(np.asarray(rows, np.float32)) is is_one
 
 
@@ -266,7 +266,7 @@ def test_a_sample_of_the_task_tensors(predicted_here, tensors_bundle, tmp_path, 
     inputs = tensors_bundle.read_inputs(1)
     names = [spec.name for spec in inputs.specs]
     np.savez(tmp_path / "one.npz", **dict(zip(names, inputs[0], strict=True)))
-    # Its float model is no file, as the app does not need one: the others answer nevertheless.
+    # The bundle has no float model, as the app needs none: the others still answer.
     assert predict(tensors_bundle.path, tmp_path / "one.npz", "--json") == 4
     result = as_json(capsys)
     assert list(result["failed"]) == [REFERENCE]

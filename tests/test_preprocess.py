@@ -33,14 +33,14 @@ def test_grey_alpha_palette_and_cmyk_become_rgb():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparency_is_white(mode):
+def test_transparent_pixels_become_white(mode):
     clear = Image.new("RGBA", (4, 4), (10, 20, 30, 0)).convert(mode)
     assert colors(decode(encode(clear), "x")) == [[255, 255, 255]]
     half = Image.new("RGBA", (4, 4), (0, 0, 0, 128)).convert(mode)
     assert colors(decode(encode(half), "x")) == [[127, 127, 127]]
 
 
-def test_a_transparent_palette_entry_is_white():
+def test_a_transparent_palette_entry_becomes_white():
     image = Image.new("P", (4, 4), 0)
     image.putpalette([9, 9, 9, 200, 0, 0])
     data = encode(image, "GIF", transparency=0)
@@ -60,7 +60,7 @@ def test_floating_point_pixels_are_refused():
 
 
 def test_grey_of_32_bits_is_refused():
-    """Values of 0 to 255 became black, larger ones white."""
+    """Values of 0 to 255 would become black, larger ones white."""
     data = encode(Image.fromarray(np.full((4, 4), 200, np.int32)), "TIFF")
     with pytest.raises(PictureError, match=r"x\.tif has 32 bits per pixel"):
         decode(data, "x.tif")
@@ -92,20 +92,20 @@ def test_a_picture_is_turned_upright():
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", PNG[:4]])
-def test_not_a_picture(data):
+def test_a_file_that_is_no_picture_is_refused(data):
     with pytest.raises(PictureError, match=r"notes\.jpg is not a picture"):
         decode(data, "notes.jpg")
 
 
 @pytest.mark.parametrize("data", [JPEG, PNG, encode(noise(40, 30), "WEBP")])
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_truncated_picture(data, share):
+def test_a_truncated_picture_is_refused(data, share):
     with pytest.raises(PictureError, match=r"a\.jpg is (damaged|not a picture)"):
         decode(data[: int(len(data) * share)], "a.jpg")
 
 
 @pytest.mark.parametrize("side", [13400, 30000])  # over our limit; over Pillow's
-def test_a_picture_of_too_many_pixels(side):
+def test_a_picture_with_too_many_pixels_is_refused(side):
     header = bytearray(encode(Image.new("1", (8, 8))))
     struct.pack_into(">II", header, 16, side, side)
     crc = zlib.crc32(bytes(header[12:29]))
@@ -138,7 +138,7 @@ def test_other_large_pictures_are_refused(kind, options):
         decode(data, "big")
 
 
-def test_a_picture_that_would_fill_the_memory_when_resized():
+def test_a_picture_too_large_after_resizing_is_refused():
     with pytest.raises(PictureError, match=r"line\.png has 256x256000000 pixels, more than 50"):
         to_array(Image.new("RGB", (1, 1_000_000)), pre(256, 224), "line.png")
 
@@ -195,7 +195,7 @@ def by_torchvision(image: Image.Image, how: Preprocessing) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize(("resize", "crop"), [(256, 224), (36, 32), (110, 96), (37, 32)])
-def test_preprocessing_is_torchvisions(size, resize, crop):
+def test_preprocessing_equals_torchvisions(size, resize, crop):
     image, how = noise(*size), pre(resize, crop)
     result = to_array(image, how)
     assert result.dtype == np.float32
@@ -204,7 +204,7 @@ def test_preprocessing_is_torchvisions(size, resize, crop):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
-def test_preprocessing_of_photos_is_torchvisions():
+def test_preprocessing_of_photos_equals_torchvisions():
     result = open_set(SHARED / "imagenet-500.zip")
     assert len(result) == 500
     assert [p.label for p in result] == list(range(0, 1000, 2))
@@ -224,7 +224,7 @@ def test_a_batch_is_in_order_and_reports_progress(tmp_path):
     assert steps == [(1, 2), (2, 2)]
 
 
-# The photos that every machine has
+# The photos of installed packages
 
 
 def test_crops_are_deterministic_and_differ_from_golden_ones():
@@ -245,19 +245,19 @@ def test_crops_are_natural_pictures():
     assert across > 0.9  # neighbours resemble each other, unlike in noise
 
 
-def test_the_photos_are_those_that_their_packages_give():
+def test_the_photos_equal_those_of_their_packages():
     import matplotlib.cbook
     from sklearn.datasets import load_sample_images
 
     portrait = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    wanted = [*load_sample_images().images, np.asarray(Image.open(portrait).convert("RGB"))]
+    originals = [*load_sample_images().images, np.asarray(Image.open(portrait).convert("RGB"))]
     result = photos.read_photos()
-    assert len(result) == len(wanted)
-    assert all(np.array_equal(a, b) for a, b in zip(result, wanted, strict=True))
+    assert len(result) == len(originals)
+    assert all(np.array_equal(a, b) for a, b in zip(result, originals, strict=True))
 
 
 @pytest.mark.parametrize("package", ["sklearn", "kit_has_no_such_package"])
-def test_a_photo_that_its_package_has_not_is_named(package, monkeypatch):
+def test_a_missing_photo_is_named(package, monkeypatch):
     monkeypatch.setattr(photos, "FILES", ((package, "datasets/images/none.jpg"),))
     with pytest.raises(
         MissingTool, match=f"the sample photo datasets/images/none.jpg of {package}"
@@ -265,7 +265,7 @@ def test_a_photo_that_its_package_has_not_is_named(package, monkeypatch):
         photos.crops(1, pre(), seed=0)
 
 
-def test_the_photos_take_turns(monkeypatch):
+def test_crops_alternate_between_photos(monkeypatch):
     plain = [Image.new("RGB", (60, 40), color) for color in ("red", "lime", "blue")]
     monkeypatch.setattr(photos, "read_photos", lambda: plain)
     brightest = photos.crops(6, pre(), seed=0).mean((2, 3)).argmax(1)

@@ -70,7 +70,7 @@ def test_the_word_timm_is_its_default():
 
 
 def by_keras(image: Image.Image, sides: tuple[int, int], mode: str) -> np.ndarray:
-    """Return what Keras makes of a picture, by its published formulas.
+    """Return a picture as Keras prepares it, by its published formulas.
 
     `keras.utils.load_img` (target_size, interpolation="nearest") and
     `keras.applications.imagenet_utils._preprocess_numpy_input`.
@@ -111,7 +111,7 @@ def test_files_of_transformers_and_of_kit(tmp_path):
     assert again.model_dump() == given.model_dump()
 
 
-def test_options_win_over_a_preset():
+def test_options_override_a_preset():
     mean = (0.1, 0.2, 0.3)
     pre = describe(preprocess="keras:caffe", color="RGB", mean=mean)
     assert (pre.color, pre.mean) == ("RGB", mean)
@@ -121,7 +121,7 @@ def test_options_win_over_a_preset():
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (None, "it cannot be read: No such file"),
         ("[1", "it cannot be read"),
@@ -136,11 +136,11 @@ def test_options_win_over_a_preset():
         ({"preprocessing": {"resize": 1}}, "no bundle's manifest: preprocessing.crop"),
     ],
 )
-def test_files_that_do_not_help_are_one_sentence(tmp_path, content, says):
+def test_invalid_preprocessing_files_are_refused(tmp_path, content, message):
     file = tmp_path / "x.json"
     if content is not None:
         file.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(RecipeError, match=message):
         describe(preprocess=str(file))
 
 
@@ -181,7 +181,7 @@ def test_tasks_without_pictures_refuse_them(capsys):
 def test_a_network_that_is_not_square_through_every_command(
     tmp_path, capsys, lowered_here, evaluated_here, predicted_here
 ):
-    """A segmentation: its answers have the shape of the input, too."""
+    """A segmentation, whose answers also have the shape of the input."""
     folder, pictures = tmp_path / "b", tmp_path / "pics"
     draw(pictures, 6, lambda index: f"{index}.png")
     words = ["build", f"{MAPS}:Named", "--task", "image-segmentation", "--image-size", "48x80"]

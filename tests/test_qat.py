@@ -61,7 +61,7 @@ def work_of(tmp_path: Path, **fields) -> Work:
 
 @pytest.fixture(scope="module")
 def network():
-    """A float model of few layers, a residual among them, and its folded twin."""
+    """A small float model with a residual, and its folded copy."""
     from torch import nn
 
     from kit.quantize.graph import fold
@@ -94,8 +94,8 @@ def network():
 
 
 @pytest.mark.slow
-def test_the_simulation_and_the_users_layers_have_names_apart():
-    """A layer may be called like a part of the simulation, and keeps its weights."""
+def test_simulation_and_user_layers_have_distinct_names():
+    """A layer with the name of a part of the simulation keeps its weights."""
     from collections import OrderedDict
 
     from torch import nn
@@ -130,7 +130,7 @@ def equal(one, other) -> bool:
 
 
 @pytest.mark.slow
-def test_training_brings_the_answers_nearer_and_is_recorded(tmp_path, network):
+def test_training_reduces_the_error_and_is_recorded(tmp_path, network):
     work = work_of(tmp_path, train_steps=20, train_batch=16)
     before = network[1].state_dict()
     after = trained(work, network)
@@ -161,7 +161,7 @@ class Stop(Exception):
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, network, monkeypatch):
+def test_a_resumed_training_ends_with_the_same_weights(tmp_path, network, monkeypatch):
     whole = trained(work_of(tmp_path), network)
     real, rounds = Checkpoints.save, []
 
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_noted_and_training_starts_again(tmp_path, netwo
     assert render(notice) == "training started again: the checkpoint is damaged"
 
 
-def test_a_checkpoint_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
+def test_a_failed_checkpoint_does_not_end_the_training(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "file"))
     kept = Checkpoints("a-key")
@@ -216,7 +216,7 @@ def test_few_checkpoints_of_abandoned_builds_are_kept():
     assert kept.load() == ({"step": 6}, "")
 
 
-def test_learning_too_fast_stops_with_a_sentence_and_keeps_the_start(tmp_path, network):
+def test_a_diverging_training_stops_and_keeps_the_initial_weights(tmp_path, network):
     work = work_of(tmp_path, learning_rate=1.0)
     assert equal(trained(work, network), network[1].state_dict())
     record = work.training
@@ -229,8 +229,8 @@ def test_learning_too_fast_stops_with_a_sentence_and_keeps_the_start(tmp_path, n
     assert "the model is the one before training: at step " in render(notice)
 
 
-def test_a_result_that_is_worse_is_not_kept(tmp_path, network):
-    """Too fast for this network, and not so fast that the loss shows it."""
+def test_a_worse_result_is_discarded(tmp_path, network):
+    """The learning rate is too high for this network, but the loss does not diverge."""
     work = work_of(tmp_path, learning_rate=1e-3, train_steps=20)
     assert equal(trained(work, network), network[1].state_dict())
     record = work.training
@@ -258,7 +258,7 @@ def test_a_result_is_judged_by_loss_and_first_answers():
     )
 
 
-def test_two_processes_see_what_one_sees(tmp_path):
+def test_two_processes_share_the_pictures_of_one(tmp_path):
     work = work_of(tmp_path)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
     data = training_set.of(work, images)
@@ -268,7 +268,7 @@ def test_two_processes_see_what_one_sees(tmp_path):
     assert torch.equal(torch.cat(parts), whole)
 
 
-def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
+def test_held_out_pictures_and_order_of_the_others(tmp_path):
     work = work_of(tmp_path, calibration_images=12)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
     data = training_set.of(work, images)
@@ -285,7 +285,7 @@ def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
     assert training_data.split(7, 0) == ((), tuple(range(7)))
 
 
-def test_a_view_is_a_part_of_the_picture():
+def test_a_view_is_a_crop_of_the_picture():
     ramp = torch.linspace(0, 1, 32).expand(3, 32, 32)
     left = training_data.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.9])
     right = training_data.view(ramp, [0.0, 0.5, 0.0, 1.0, 0.9])
@@ -314,19 +314,19 @@ def test_pictures_without_labels_are_distilled(tmp_path, network):
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "message"),
     [
         (["0001_a.png", "b.png"], r"b\.png has no label, as 1 of 2 training pictures"),
         (["0001_a.png", "0020_b.png"], "0020_b.png has the label 20, but the model has"),
     ],
 )
-def test_labels_that_cannot_be_used_are_named(names, says, tmp_path, network):
+def test_unusable_labels_are_named(names, message, tmp_path, network):
     work = work_of(tmp_path, train=str(fill(tmp_path / "set", *names)))
-    with pytest.raises(PictureError, match=says):
+    with pytest.raises(PictureError, match=message):
         trained(work, network)
 
 
-def test_the_set_is_distinguished_by_content(tmp_path):
+def test_a_training_set_is_identified_by_its_content(tmp_path):
     one = fill(tmp_path / "one", "a.png", "b.png")
     same = fill(tmp_path / "same", "a.png", "b.png")
     other = fill(tmp_path / "other", "a.png")
@@ -347,14 +347,14 @@ def test_a_batch_has_a_picture_for_each_process(tmp_path, network, monkeypatch):
 
 
 @pytest.mark.parametrize(("rank", "size"), [("two", "2"), ("2", "2"), ("-1", "2"), ("0", "0")])
-def test_a_place_that_is_none(rank, size, monkeypatch):
+def test_an_invalid_rank_is_refused(rank, size, monkeypatch):
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", size)
     with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are not a place"):
         distributed.from_environment()
 
 
-# What follows are whole builds in processes of their own, of a small network.
+# Whole builds of a small network in separate processes.
 
 RECIPE = """
 resolution = 32
@@ -387,7 +387,7 @@ def command(tmp_path: Path, target: Path, *before: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The bundle that one process builds without a stop."""
+    """The bundle that one process builds without interruption."""
     folder = tmp_path_factory.mktemp("whole")
     environment = {**os.environ, "KIT_CACHE": str(folder / "cache")}
     subprocess.run(
@@ -397,7 +397,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path, whole):
+def test_a_killed_build_resumes_to_the_same_bundle(tmp_path, whole):
     target = tmp_path / "target"
     process = subprocess.Popen(command(tmp_path, target), stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
@@ -419,7 +419,7 @@ def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path, whole):
 
 
 @pytest.mark.slow
-def test_two_processes_build_one_bundle_like_that_of_one(tmp_path, whole):
+def test_two_processes_build_the_bundle_of_one(tmp_path, whole):
     target = tmp_path / "together"
     torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
     done = subprocess.run(command(tmp_path, target, *torchrun), capture_output=True, text=True)
@@ -435,7 +435,7 @@ def test_two_processes_build_one_bundle_like_that_of_one(tmp_path, whole):
 
 
 @pytest.mark.slow
-def test_the_others_leave_when_the_first_process_fails(tmp_path):
+def test_other_processes_end_when_the_first_fails(tmp_path):
     target = tmp_path / "taken"
     target.mkdir()
     (target / "notes.txt").write_text("mine")
@@ -462,7 +462,7 @@ with distributed.process_group() as group:
 
 
 @pytest.mark.slow
-def test_a_process_that_is_left_alone_says_so():
+def test_a_process_reports_that_the_first_has_ended():
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports.free())}
     first, second = (
         subprocess.Popen(

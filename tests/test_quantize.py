@@ -18,7 +18,7 @@ PER_CHANNEL = Options(granularity="per-channel", output_margin=1.0)
 
 
 def small() -> nn.Module:
-    """Every pattern of MobileNetV2 in four convolutions, alive and deterministic."""
+    """Every pattern of MobileNetV2 in four convolutions, with deterministic nonzero outputs."""
     torch.manual_seed(0)
 
     class Block(nn.Module):
@@ -71,7 +71,7 @@ def sqnr(a, b):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_algorithms())
-def test_every_method_keeps_its_contract(name, folded, images):
+def test_every_method_meets_its_contract(name, folded, images):
     method = get_algorithm(name)
     assert method.summary
     for flow in ("torch-ao", "pt2e-s8", "pt2e-u8"):
@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_traced_is_named():
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 @pytest.mark.parametrize(("granularity", "minimum"), [("per-channel", 22), ("per-tensor", 18)])
-def test_static_int8_stays_near_the_float_model(flow, granularity, minimum, folded, images):
+def test_static_int8_is_close_to_the_float_model(flow, granularity, minimum, folded, images):
     static = get_algorithm("static")
     options = Options(granularity=granularity, output_margin=1.0)
     graph = static.quantize(folded, flow, images, options).graph
@@ -120,7 +120,7 @@ def test_static_int8_stays_near_the_float_model(flow, granularity, minimum, fold
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 def test_the_margin_widens_the_range_of_the_output(flow, folded, images):
-    """Twice the range in as many steps: the answers lie on a grid twice as coarse."""
+    """Twice the range in as many steps gives a grid twice as coarse."""
     static = get_algorithm("static")
 
     def step(margin):
@@ -165,7 +165,7 @@ def exported(name: str):
 
 @pytest.mark.slow
 def test_every_layer_of_mobilenet_v2_may_stay_float():
-    """Annotated once, which takes most of the time; then each layer is left out in turn."""
+    """Annotates once, which takes most of the time, then leaves out each layer in turn."""
     from dataclasses import replace
 
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
@@ -197,7 +197,7 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     for kept in (*((name,) for name in names), names):
         _without(Annotated, kept, config.input_activation, never).annotate(program)
         specs = prepare._get_edge_or_node_to_qspec(program)
-        groups = prepare._get_edge_or_node_to_group_id(specs)  # KeyError: of a layer in float
+        groups = prepare._get_edge_or_node_to_group_id(specs)  # KeyError: for a layer in float
         assert 0 < len(set(groups.values())) < len(groups)
 
 
@@ -211,7 +211,7 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     ],
 )
 def test_a_layer_before_pooling_may_stay_float(name, layer):
-    """Pooling shares the range of what it reads; a layer in float has none to share."""
+    """Pooling shares the range of its input; a layer in float has none to share."""
     from kit.quantize import pt2e
     from kit.quantize.graph import fold
 
@@ -247,7 +247,7 @@ def near(node, layers) -> bool:
 
 @pytest.mark.slow
 def test_a_clip_after_a_layer_in_float_is_float(images):
-    """Also one that is no ReLU, and so is not fused with the layer."""
+    """Also a clip that is no ReLU and so is not fused with the layer."""
     from kit.quantize import pt2e
     from kit.quantize.graph import fold
 
@@ -261,7 +261,7 @@ def test_a_clip_after_a_layer_in_float_is_float(images):
 
 
 @pytest.mark.slow
-def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
+def test_biases_lie_on_the_grid_of_integer_kernels(folded, images):
     from kit.quantize import pt2e
 
     graph = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
@@ -278,7 +278,7 @@ def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
 
 
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
-def test_lite_has_the_weights_that_corrections_reckon_with(granularity, folded, images):
+def test_lite_weights_equal_those_of_the_corrections(granularity, folded, images):
     """127 steps to either side: the stock 127.5 would clip the largest weight."""
     from kit.quantize import torch_ao
     from kit.quantize.simulation import round_weight
@@ -287,8 +287,8 @@ def test_lite_has_the_weights_that_corrections_reckon_with(granularity, folded, 
     layers = {n: m for n, m in graph.named_modules() if callable(getattr(m, "weight", None))}
     assert len(layers) == 5
     for name, layer in layers.items():
-        wanted = round_weight(folded.get_submodule(name).weight, granularity)
-        torch.testing.assert_close(layer.weight().dequantize(), wanted, rtol=1e-4, atol=1e-6)
+        expected = round_weight(folded.get_submodule(name).weight, granularity)
+        torch.testing.assert_close(layer.weight().dequantize(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -332,7 +332,7 @@ def test_a_clip_that_the_range_does_not_cover_stays(images):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "executorch"])
 def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path):
-    """Integer arithmetic and its simulation agree to one step nearly everywhere."""
+    """Integer arithmetic and its simulation differ by at most one step nearly everywhere."""
     format_ = formats.get_format(name)
     static = get_algorithm("static")
     graph = static.quantize(folded, format_.flow, images, PER_CHANNEL).graph
@@ -361,8 +361,8 @@ def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
 
 
 @pytest.mark.slow
-def test_coverage_tells_pictures_from_noise():
-    """The published trap: one random input calibrates a model that then answers wrongly."""
+def test_coverage_distinguishes_pictures_from_noise():
+    """A known error: a model calibrated with one random input gives wrong answers."""
     from kit.images import photos
     from kit.manifest.preprocessing import Preprocessing
     from kit.quantize import coverage
@@ -385,7 +385,7 @@ def test_coverage_tells_pictures_from_noise():
 
 
 def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
-    """Squeeze and excite as MobileNetV3 has it, and gates that must stay as they are."""
+    """Squeeze and excite as in MobileNetV3, and gates that must not change."""
     from torchvision.ops import SqueezeExcitation
 
     from kit.quantize.graph import fold
@@ -417,8 +417,8 @@ def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
     assert kinds["alone"] is kinds["gate"] is nn.Hardsigmoid
 
 
-def test_coverage_takes_what_calibration_is_known_to_reach():
-    """The pictures are not run again, and the answer is the one that they would give."""
+def test_coverage_reuses_the_ranges_of_the_calibration():
+    """The result is the same as if the pictures were run again."""
     from kit.quantize import coverage
     from kit.quantize.graph import fold
     from kit.quantize.simulation import Simulation
@@ -433,6 +433,6 @@ def test_coverage_takes_what_calibration_is_known_to_reach():
     extremes = Extremes()
     simulation.calibrate(calibration, 1.25, (extremes,))
     known = extremes.ends
-    wanted = coverage.coverage(folded, calibration, natural)
-    assert wanted.outside > 0
-    assert coverage.coverage(folded, calibration[:0], natural, known) == wanted
+    expected = coverage.coverage(folded, calibration, natural)
+    assert expected.outside > 0
+    assert coverage.coverage(folded, calibration[:0], natural, known) == expected

@@ -1,4 +1,4 @@
-"""Activation ranges: observers, and their search by effect on the answers."""
+"""Activation ranges: observers, and the search by effect on the answers."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ def histogram(values, bins=2048):
     return torch.histc(values, bins, float(low), float(high)), low, high
 
 
-def test_percentile_leaves_out_its_share():
+def test_percentile_excludes_its_share():
     torch.manual_seed(0)
     values = torch.randn(200_000)
     low, high = percentile_range(*histogram(values))
@@ -25,7 +25,7 @@ def test_percentile_leaves_out_its_share():
     assert 1e-4 < outside < 3e-4
 
 
-def test_mse_clips_a_lone_outlier_and_keeps_what_is_even():
+def test_mse_clips_a_single_outlier_and_keeps_uniform_values():
     torch.manual_seed(0)
     values = torch.cat([torch.rand(100_000), torch.tensor([40.0])])
     low, high = mse_range(*histogram(values, 100_000))
@@ -54,7 +54,7 @@ def test_unknown_observer():
 
 
 class Tailed(nn.Module):
-    """One value in some thousand is large, and the answer is made of it alone."""
+    """One value in some thousand is large, and only it determines the answer."""
 
     def __init__(self):
         super().__init__()
@@ -87,8 +87,8 @@ def test_the_search_widens_a_range_whose_tail_is_the_answer():
     assert simulation.activations["act"].high == result["act"].high
 
 
-def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
-    """Fused, the range is the clip: 8 would let through what ReLU6 holds back."""
+def test_no_range_exceeds_the_clip_of_its_tensor():
+    """The range of a fused clip is the clip: 8 would pass values that ReLU6 clips."""
     from kit.quantize.graph import fold
     from kit.quantize.simulation import Simulation
 
@@ -127,7 +127,7 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
         "no-effect",
     ],
 )
-def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, factor):
+def test_the_wider_of_two_similar_ranges_is_chosen(errors, factor):
     assert range_search.choose_factor(errors) == factor
 
 
@@ -139,8 +139,8 @@ def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, factor):
         (1.0, {1.0: 1.0, 0.7: 0.7, 0.5: 0.5}),
     ],
 )
-def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, ends):
-    """Squared and added up over the tensor, for each range that the clip leaves different."""
+def test_the_effect_of_a_range_is_gradient_times_rounding_error(clip, ends):
+    """Squared and summed over the tensor, for each distinct clipped range."""
     torch.manual_seed(0)
     value, gradient = 1.5 * torch.rand(2, 3, 5), torch.randn(2, 3, 5)
     gradient[0, 0, 0] = float("nan")
@@ -164,8 +164,8 @@ def test_only_pictures_that_reach_a_range_may_narrow_it(largest, narrower):
     assert ({0.7, 0.5} <= set(trials.comparable())) == narrower
 
 
-def test_gradients_are_those_of_all_answers():
-    """On average over the signs, the squared gradient is the sum of the logits' own."""
+def test_gradients_cover_all_logits():
+    """Averaged over signs, the squared gradient is the sum of those of the logits."""
     from kit.quantize.graph import fold
     from kit.quantize.simulation import Simulation
 
@@ -175,7 +175,7 @@ def test_gradients_are_those_of_all_answers():
     image = torch.randn(1, 1, 4, 4)
     hidden = model[:2](image).detach().requires_grad_(True)
     rows = [torch.autograd.grad(model[2:](hidden)[0, i], hidden)[0] for i in range(6)]
-    wanted = torch.stack(rows).square().sum(0)
+    expected = torch.stack(rows).square().sum(0)
     simulation = Simulation(folded, "per-channel", "search")
     simulation.calibrate(torch.randn(4, 1, 4, 4), 1.0)
     seen = []
@@ -184,12 +184,12 @@ def test_gradients_are_those_of_all_answers():
     assert len(seen) == 400
     torch.testing.assert_close(seen[0][0], hidden.detach())
     mean = torch.stack([g for _, g in seen]).square().mean(0)
-    torch.testing.assert_close(mean, wanted, rtol=0.35, atol=0.02)
+    torch.testing.assert_close(mean, expected, rtol=0.35, atol=0.02)
     assert {float(f.low) for f in simulation.activations.values()} != {0.0}
     assert all(f.watcher is None for f in simulation.activations.values())
 
 
-def test_an_operator_without_a_gradient_leaves_ranges_as_they_are():
+def test_an_operator_without_a_gradient_keeps_the_ranges():
     from kit.quantize.graph import fold
     from kit.quantize.simulation import Simulation
 

@@ -36,12 +36,12 @@ def test_bad_fields_name_themselves(fields, message):
         recipe.make("mobilenet_v2", **fields)
 
 
-def test_a_file_name_that_is_too_long():
+def test_a_too_long_file_name_is_refused():
     with pytest.raises(RecipeError, match="there is no file"):
         recipe.make(f"{'x' * 5000}.py:build", resolution=32)
 
 
-def test_unknown_names_come_with_near_ones():
+def test_unknown_names_suggest_similar_ones():
     with pytest.raises(UnknownName) as caught:
         recipe.make("mobilnet_v2")
     assert "mobilenet_v2" in caught.value.hint
@@ -55,14 +55,14 @@ def test_toml(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["model = ", "\x00", "[a]\n[a]"])
-def test_not_toml(tmp_path, text):
+def test_invalid_toml_is_refused(tmp_path, text):
     file = tmp_path / "recipe.toml"
     file.write_text(text)
     with pytest.raises(RecipeError, match="is not TOML"):
         recipe.read(file)
 
 
-def test_slug_tells_people_what_it_is():
+def test_slug_names_model_size_and_method():
     made = recipe.make("mobilenet_v2", width=0.35, resolution=96)
     assert made.slug == "mobilenet_v2-w0.35-96-static-per-channel"
     assert recipe.make("mobilenet_v2", quantize="none").slug == "mobilenet_v2-224-fp32"

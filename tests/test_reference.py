@@ -1,4 +1,4 @@
-"""The float model of a bundle as data: the same answers, and nothing that could run."""
+"""The float model of a bundle as data: the same answers, and no executable content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 
 
 class Awkward(torch.nn.Module):
-    """Much of what exported graphs have: sizes, several results, constants, infinities.
+    """Features of exported graphs: sizes, several results, constants, infinities.
 
     A block in which gradients are switched off is a graph of its own.
     """
@@ -64,7 +64,7 @@ def written(tmp_path_factory):
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_the_answers_are_those_of_eager_pytorch_bit_for_bit(written, count):
+def test_answers_equal_eager_pytorch_bit_for_bit(written, count):
     images = torch.rand(count, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(get_reference().read_model(written)(images.clone()), awkward()(images))
@@ -72,7 +72,7 @@ def test_the_answers_are_those_of_eager_pytorch_bit_for_bit(written, count):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
-def test_networks_as_people_have_them_answer_bit_for_bit(name, tmp_path):
+def test_usual_networks_equal_eager_pytorch_bit_for_bit(name, tmp_path):
     import torchvision
 
     model = torchvision.models.get_model(name).eval()
@@ -85,7 +85,7 @@ def test_networks_as_people_have_them_answer_bit_for_bit(name, tmp_path):
 
 @pytest.mark.parametrize("make", [net, partial(awkward, block=False)], ids=["net", "awkward"])
 def test_the_archive_of_an_older_kit_is_read_as_data(make, tmp_path):
-    """Its pickle is replaced by one that would leave a file behind."""
+    """Its pickle is replaced by one that would create a file."""
     torch.export.save(program(torch.nn.Sequential(make())), tmp_path / "saved.pt2")
     path = poisoned(tmp_path / "saved.pt2", tmp_path / "ran")
     images = torch.rand(3, 3, 32, 32)
@@ -94,7 +94,7 @@ def test_the_archive_of_an_older_kit_is_read_as_data(make, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_is_not_read_of_an_old_archive_is_named(tmp_path):
+def test_unsupported_parts_of_an_old_archive_are_named(tmp_path):
     torch.export.save(program(awkward()), tmp_path / "a.pt2")
     with pytest.raises(BundleError, match="as_graph is a kind of argument that kit does not read"):
         pt2.load(tmp_path / "a.pt2")
@@ -143,7 +143,7 @@ def write(path: Path, calls: list[dict], **changes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"op": "os.system"}, "'os.system' is no operator of torch"),
         ({"op": "aten.__class__.mro"}, "is no operator of torch"),
@@ -169,20 +169,20 @@ def write(path: Path, calls: list[dict], **changes) -> Path:
         ({"kwargs": []}, "is not the float model of a bundle"),
     ],
 )
-def test_what_is_no_operator_on_tensors_is_refused(change, says, tmp_path):
-    with pytest.raises(BundleError, match=says):
+def test_calls_other_than_tensor_operators_are_refused(change, message, tmp_path):
+    with pytest.raises(BundleError, match=message):
         aten.load(write(tmp_path / "a.safetensors", [{**CALL, **change}]))
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"version": True}, {"outputs": []}])
-def test_what_is_no_graph_is_refused(change, tmp_path):
+def test_an_invalid_graph_is_refused(change, tmp_path):
     with pytest.raises(BundleError):
         aten.load(write(tmp_path / "a.safetensors", [CALL], **change))
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"\x80\x04.", b"\0" * 100, b'{"a": 1}'])
 @pytest.mark.parametrize("load", [aten.load, pt2.load])
-def test_what_is_no_file_of_ours_is_refused(data, load, tmp_path):
+def test_a_foreign_file_is_refused(data, load, tmp_path):
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(BundleError, match="is not the float model of a bundle"):
         load(tmp_path / "a")
@@ -196,7 +196,7 @@ def test_an_operator_that_fails_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("value", [[0], {"ref": "w"}])
-def test_arithmetic_is_for_sizes(value, tmp_path):
+def test_arithmetic_accepts_only_numbers(value, tmp_path):
     """A list times a number would fill the memory."""
     calls = [{**CALL, "op": "operator.mul", "args": [value, 3]}]
     model = aten.load(write(tmp_path / "a.safetensors", calls))
@@ -207,7 +207,7 @@ def test_arithmetic_is_for_sizes(value, tmp_path):
         assert model(torch.ones(1)).tolist() == [3.0]
 
 
-def test_sizes_stay_numbers_that_torch_can_hold(tmp_path):
+def test_sizes_too_large_for_torch_are_refused(tmp_path):
     """45 squares of a number would take days."""
     calls = [
         {**CALL, "op": "operator.mul", "args": [{"ref": f"n{i}"} if i else 10**9] * 2}
@@ -225,7 +225,7 @@ class Deciding(torch.nn.Module):
         return torch.cond(image.shape[0] > 5, lambda x: x + 1, lambda x: x - 1, (mean,))
 
 
-def test_a_model_that_cannot_be_written_is_reported_so(tmp_path):
+def test_a_model_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(BuildError, match=r"cannot be written as data: .*cond"):
         get_reference().export(Deciding().eval(), (torch.rand(1, 3, 8, 8),), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The rows of a report: what is merged, compared, told apart, and refused."""
+"""The rows of a report: merging, comparison, distinction and refusal."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_a_row_holds_size_accuracy_statistics_and_parity(report: Report) -> None
     assert result.timing.load == 43  # of 40, 43 and 46
 
 
-def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) -> None:
+def test_baselines_are_eager_and_fp32_of_the_same_format(report: Report) -> None:
     int8, fp32, eager = (
         row(report, label).timing for label in ("int8 .pte", "fp32 .pte", "eager PyTorch fp32")
     )
     assert int8 is not None
     assert fp32 is not None
     assert eager is not None
-    # Results of one measurement took turns: their processes are pairs.
+    # Results of one measurement are interleaved: their processes are pairs.
     assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
     assert int8.vs_eager == rounds.speedup(eager.run, int8.run)
     assert fp32.vs_fp32 is None
@@ -87,7 +87,7 @@ def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) ->
 
 
 def test_results_of_two_measurements_are_compared_by_their_medians() -> None:
-    # Of one moment, too: two machines may finish at the same time.
+    # Even with equal times: two machines may finish simultaneously.
     for created in (WHEN, WHEN + timedelta(minutes=1)):
         other = latency("none", created=created, identity=identity(7))
         report = model.build([latency(), other])
@@ -109,7 +109,7 @@ def test_results_of_one_measurement_are_paired_whenever_they_were_written() -> N
     assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
 
 
-def test_results_of_older_schemas_are_paired_by_their_moment() -> None:
+def test_results_of_older_schemas_are_paired_by_time() -> None:
     old = [latency(identity=None), latency("none", identity=None)]
     report = model.build(old)
     int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
@@ -124,7 +124,7 @@ def test_results_of_older_schemas_are_paired_by_their_moment() -> None:
 
 
 @pytest.mark.slow
-def test_the_order_of_the_results_changes_nothing() -> None:
+def test_the_order_of_the_results_has_no_effect() -> None:
     first, second, third, fourth = everything()
     orders = ([first, second, third, fourth], [fourth, second, first, third])
     assert len({html.render(page.compose(order)) for order in orders}) == 1
@@ -149,7 +149,7 @@ def test_a_result_given_twice_counts_once(report: Report) -> None:
         {"device": LOCAL.model_copy(update={"name": "another machine"})},
     ],
 )
-def test_another_setting_is_another_row_and_never_a_baseline(change: dict[str, object]) -> None:
+def test_a_different_setting_is_a_separate_row_and_no_baseline(change: dict[str, object]) -> None:
     fp32 = latency("none", runs=(run("executorch", "none", 8.2, **change),))
     report = model.build([latency(runs=(run("executorch", "static", 3.9),)), fp32])
     assert len(report.settings) == 2
@@ -159,7 +159,7 @@ def test_another_setting_is_another_row_and_never_a_baseline(change: dict[str, o
     assert "nothing is averaged" in reports.text
 
 
-def test_another_kit_version_is_another_setting() -> None:
+def test_a_different_kit_version_is_a_different_setting() -> None:
     report = model.build([latency(), latency("none", kit_version="0.2.0")])
     reports = notice(report, "Measured in 2 different settings")
     assert reports is not None
@@ -185,7 +185,7 @@ def test_the_cores_and_the_changed_settings_are_shown() -> None:
     assert facts["Changed settings"] == "fixed performance on"
 
 
-def test_runs_that_name_different_libraries_share_a_setting() -> None:
+def test_runs_with_different_libraries_share_a_setting() -> None:
     with_ort = CONTEXT.model_copy(update={"versions": {"kit": "0.1.0", "onnxruntime": "1.32.0"}})
     report = model.build(
         [latency(runs=(run("executorch", "static", 4), run("onnx", "static", 4, context=with_ort)))]
@@ -217,7 +217,7 @@ def test_fp32_by_another_runner_is_no_baseline_and_eager_is() -> None:
     assert timing.vs_fp32 is None
 
 
-def test_a_second_measurement_is_a_row_of_its_own_with_the_nearest_baseline() -> None:
+def test_a_second_measurement_is_a_separate_row_with_the_nearest_baseline() -> None:
     later = WHEN + timedelta(hours=3)
     who = identity(7)
     again = latency(created=later, identity=who, runs=(run("executorch", "static", 3.0),))
@@ -241,12 +241,12 @@ def test_a_second_measurement_is_a_row_of_its_own_with_the_nearest_baseline() ->
     )
 
 
-def test_times_without_a_zone_are_taken_as_utc() -> None:
+def test_times_without_a_zone_are_utc() -> None:
     naive = latency("none", created=WHEN.replace(tzinfo=None))
     assert model.build([latency(), naive]).created == (WHEN,)
 
 
-def test_two_bundles_are_distinguished_by_what_differs() -> None:
+def test_two_bundles_are_labelled_by_their_difference() -> None:
     tensor = bundle(hash="b" * 64, granularity="per-tensor", name="second")
     report = model.build([latency(runs=(run("lite", "static", 20),)), latency(bundle=tensor)])
     assert [r.label for r in report.rows if r.key.format == "lite"] == [

@@ -62,7 +62,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """Return a usual page, and one with everything that strains the layout."""
+    """Return a usual page, and one with extreme content."""
     folder = tmp_path_factory.mktemp("pages")
     long = bundle(name="a_name_without_any_break_" * 8, hash="b" * 64, granularity="per-tensor")
     strained = [
@@ -85,7 +85,7 @@ def browse(profile: Path, page: Path, *options: str) -> str:
 
 
 def probe(tmp_path: Path, page: Path, width: int) -> dict[str, object]:
-    """Return how a page is laid out at a width."""
+    """Return the layout of a page at a width."""
     frame = tmp_path / "frame.html"
     content = html.escape(page.read_text(encoding="utf-8"))
     frame.write_text(PROBE.replace("WIDTH", str(width)).replace("PAGE", content), encoding="utf-8")
@@ -104,7 +104,7 @@ def test_the_tables_have_a_row_per_measurement(tmp_path, pages) -> None:
 
 @pytest.mark.parametrize("page", ["usual", "strained"])
 @pytest.mark.parametrize("width", [390, 800, 1120])
-def test_nothing_sticks_out_at_any_width(tmp_path, pages, page: str, width: int) -> None:
+def test_no_content_overflows_at_any_width(tmp_path, pages, page: str, width: int) -> None:
     result = probe(tmp_path, pages[page], width)
     assert result["inner"] == width
     assert result["scroll"] <= width
@@ -115,7 +115,7 @@ def test_nothing_sticks_out_at_any_width(tmp_path, pages, page: str, width: int)
         assert result["smallest"] >= 9  # CSS pixels of the plots' text
 
 
-def test_markup_in_names_stays_text(tmp_path, pages) -> None:
+def test_markup_in_names_is_escaped(tmp_path, pages) -> None:
     dom = browse(tmp_path / "profile", pages["hostile"], "--dump-dom")
     assert "<script" not in dom
     assert "<img" not in dom
@@ -124,7 +124,7 @@ def test_markup_in_names_stays_text(tmp_path, pages) -> None:
 
 
 @pytest.mark.parametrize(("options", "palette"), [([], LIGHT), (["--dark"], DARK)])
-def test_the_page_follows_the_readers_light_or_dark(tmp_path, pages, options, palette) -> None:
+def test_the_page_follows_the_color_scheme(tmp_path, pages, options, palette) -> None:
     picture = tmp_path / "page.png"
     subprocess.run(
         [sys.executable, SCREENSHOT, pages["usual"], picture, "--width", "700", *options],

@@ -1,4 +1,4 @@
-"""Several measurements of one file in a report: never mixed, never the luckiest picked."""
+"""Several measurements of one file in a report: never mixed, never the best selected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def once(median: float, number: int, **changes: object):
 
 
 @pytest.mark.parametrize("newer", [3.0, 6.0])
-def test_the_headline_is_of_the_newest_measurement_and_says_so(newer: float) -> None:
+def test_the_headline_names_the_newest_measurement(newer: float) -> None:
     first, second = once(4.4, 1), once(newer, 2, created=LATER)
     for order in ([first, second], [second, first]):
         result = headline.write(model.build(order))
@@ -39,7 +39,7 @@ def test_the_headline_is_of_the_newest_measurement_and_says_so(newer: float) -> 
         )
 
 
-def test_two_measurements_of_one_moment_are_distinguished_by_their_ids() -> None:
+def test_two_measurements_at_one_time_are_distinguished_by_id() -> None:
     report = model.build([once(4.4, 1), once(3.0, 2)])
     assert sorted(r.label for r in report.rows) == [
         "int8 .onnx, measurement 10000000",
@@ -60,7 +60,7 @@ def test_one_file_in_two_bundles_is_one_artifact() -> None:
     assert output(report, "Measured 2 times") == []
 
 
-def test_another_build_of_the_system_is_another_setting() -> None:
+def test_a_different_system_build_is_a_different_setting() -> None:
     report = model.build([once(4.4, 1), once(3.0, 2, identity=identity(2, build="Linux 6.19"))])
     assert len(report.settings) == 2
     (reports,) = output(report, "Measured in 2 different settings")
@@ -68,13 +68,13 @@ def test_another_build_of_the_system_is_another_setting() -> None:
     assert output(report, "Measured 2 times") == []
 
 
-def test_what_is_not_known_of_a_device_contradicts_nothing() -> None:
+def test_unknown_device_fields_match_any_value() -> None:
     report = model.build([once(4.4, 1), once(3.0, 2, identity=None)])
     assert len(report.settings) == 1
     assert report.settings[0].fingerprint["build"] == "Linux 6.18"
 
 
-def test_of_several_evaluations_the_page_says_which_one_stands_beside_the_times() -> None:
+def test_the_page_names_the_evaluation_beside_the_times() -> None:
     rows = tuple(r.model_copy(update={"top1": 0.5}) for r in accuracy().rows)
     newer = accuracy(created=LATER, identity=identity(3), rows=rows)
     report = model.build([latency(), accuracy(), newer])
@@ -123,7 +123,7 @@ def verified(number: int, about: str, sqnr: float) -> ProcessorsResult:
     )
 
 
-def test_the_hosts_of_two_machines_are_two_processors() -> None:
+def test_hosts_of_two_machines_are_listed_separately() -> None:
     results = [verified(1, "AMD EPYC 9R14", 20.0), verified(2, "Intel Xeon 6780E", 10.0)]
     table = processors.overview(results)
     assert [line.head.note for line in table.lines] == ["AMD EPYC 9R14", "Intel Xeon 6780E"]
@@ -135,7 +135,7 @@ def test_the_hosts_of_two_machines_are_two_processors() -> None:
     assert len(output(model.build(results), "Verified 2 times: int8 .onnx")) == 1
 
 
-def test_every_measurement_is_listed_with_who_measured_what() -> None:
+def test_every_measurement_is_listed_with_its_source() -> None:
     old = latency(created=LATER, identity=None)
     clean = identity(4).model_copy(update={"source": SourceRef(revision="ab" * 20, dirty=False)})
     none = identity(5).model_copy(update={"source": None})

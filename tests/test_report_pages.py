@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script> & | `x` **b** [a](b) $x^2$ \u202e\x1b[31m\u
 
 
 def sentence(text: str) -> Notice:
-    """Return a notice of any text; one that was read has no lone surrogates."""
+    """Return a notice of any text, without lone surrogates, as after reading."""
     return Notice.model_construct(code="text", severity="warning", values={"text": text})
 
 
@@ -60,7 +60,7 @@ def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", actual)
 
 
-def test_an_option_in_a_warning_stays_on_one_line() -> None:
+def test_an_option_in_a_warning_is_not_wrapped() -> None:
     odd = run(
         "onnx", "static", 4, notices=(sentence("<b> runs: measure with --cpus f0 or --cool-wait"),)
     )
@@ -82,7 +82,7 @@ def test_strings_of_results_are_escaped_in_markdown(hostile: page.Page) -> None:
         assert len(widths) == 1, block
 
 
-def test_a_broken_figure_title_cannot_break_the_svg(hostile: page.Page) -> None:
+def test_an_invalid_figure_title_does_not_break_the_svg(hostile: page.Page) -> None:
     for picture in [*hostile.pictures, *(p for s in hostile.sections for p in s.pictures)]:
         root = ElementTree.fromstring(picture.file.encode())
         assert root.find("{*}script") is None
@@ -94,7 +94,7 @@ def test_markdown_of_a_name_with_underscores_stays_readable() -> None:
     assert markdown.escape("_a_ b|c\nd") == r"\_a\_ b\|c d"
 
 
-def test_the_html_page_stands_alone_and_is_described() -> None:
+def test_the_html_page_is_self_contained_and_described() -> None:
     actual = html.render(page.compose(everything()))
     assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", actual)
     assert actual.count("<style") == 1  # one in a plot would dress the whole page
@@ -159,7 +159,7 @@ def contrast(one: str, other: str) -> float:
 # --- on disk
 
 
-def test_files_are_written_and_a_failure_leaves_the_older_report(tmp_path, monkeypatch) -> None:
+def test_a_failed_write_keeps_the_older_report(tmp_path, monkeypatch) -> None:
     write(everything(), tmp_path / "out")
     names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
     assert names == [
@@ -184,7 +184,7 @@ def test_files_are_written_and_a_failure_leaves_the_older_report(tmp_path, monke
     assert len(list((tmp_path / "out").rglob(".*"))) == 0
 
 
-def test_a_file_in_the_way_is_an_output_error(tmp_path) -> None:
+def test_an_existing_file_as_the_folder_is_an_output_error(tmp_path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(OutputError, match="cannot write the report"):
         write([accuracy()], tmp_path / "out")
@@ -192,7 +192,7 @@ def test_a_file_in_the_way_is_an_output_error(tmp_path) -> None:
 
 
 def test_a_planted_link_is_not_followed(tmp_path) -> None:
-    """It would let another user choose which folder the plots are written to."""
+    """It would let another user choose the folder of the plots."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "plots").symlink_to(tmp_path / "elsewhere")

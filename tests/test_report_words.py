@@ -1,4 +1,4 @@
-"""What a report says: cells to the letter, headline, notices."""
+"""Text of a report: exact cells, headline, notices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cells(table: tables.Table, label: str) -> dict[str, str]:
     }
 
 
-def test_the_overview_of_a_row_to_the_letter(report: Report) -> None:
+def test_the_overview_of_a_row_is_exact(report: Report) -> None:
     table = tables.overview(report.settings[0], report)
     assert cells(table, "int8 .pte") == {
         "Size, MB": "3.76",
@@ -51,7 +51,7 @@ def test_the_overview_of_a_row_to_the_letter(report: Report) -> None:
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
 
 
-def test_latency_accuracy_and_parity_to_the_letter(report: Report) -> None:
+def test_latency_accuracy_and_parity_are_exact(report: Report) -> None:
     assert cells(tables.latency(report), "int8 .pte") == {
         "Median, ms": "3.88|3.76 to 4.00",
         "p90, ms": "4.02",
@@ -102,7 +102,7 @@ def test_few_processes_or_samples_have_a_median_and_no_interval(processes, sampl
     )
 
 
-def test_a_speedup_of_few_processes_has_no_word_and_no_colour() -> None:
+def test_a_speedup_of_few_processes_has_no_verdict_and_no_colour() -> None:
     results = [
         latency(runs=(uneven("static", 2.0, 2.0),)),
         latency("none", runs=(uneven("none", 6.0, 6.0),)),
@@ -132,7 +132,7 @@ def test_a_speedup_of_few_processes_has_no_word_and_no_colour() -> None:
         (text.times, 12.4, "12×"),
     ],
 )
-def test_numbers_are_written(function, value: float, shown: str) -> None:
+def test_formatting_of_numbers(function, value: float, shown: str) -> None:
     assert function(value) == shown
 
 
@@ -219,7 +219,7 @@ def test_the_headline_claims_no_more_than_was_measured(results, sentence: str) -
     assert result == sentence
 
 
-def test_accuracy_that_rose_is_called_gained() -> None:
+def test_higher_accuracy_is_called_gained() -> None:
     rows = tuple(
         r.model_copy(update={"top1": 0.85}) if r.format == "executorch" else r
         for r in accuracy().rows
@@ -228,7 +228,7 @@ def test_accuracy_that_rose_is_called_gained() -> None:
     assert result.endswith("2.1 points of top-1 gained.")
 
 
-def test_virtual_devices_stand_apart_marked_and_without_speedups() -> None:
+def test_virtual_devices_are_separate_marked_and_without_speedups() -> None:
     virtual = [
         latency(runs=(run("executorch", "static", 400, device=VIRTUAL),)),
         latency("none", runs=(run("executorch", "none", 3900, device=VIRTUAL),)),
@@ -280,7 +280,7 @@ def test_notices_that_differ_in_numbers_are_one_and_name_no_option() -> None:
     ]
 
 
-def test_processes_that_disagree_are_noticed() -> None:
+def test_disagreeing_processes_give_a_notice() -> None:
     processes = tuple(
         Process(load_ns=1, first_ns=1, samples_ns=(ms * 1_000_000,) * 20) for ms in (4, 5)
     )
@@ -290,7 +290,7 @@ def test_processes_that_disagree_are_noticed() -> None:
     assert "differ by 25 %" in reports.text
 
 
-def test_a_missing_baseline_is_noticed() -> None:
+def test_a_missing_baseline_gives_a_notice() -> None:
     reports = notice(model.build([latency(runs=(run("onnx", "static", 4),))]), "No fp32 beside")
     assert reports is not None
     assert reports.title == "No fp32 beside int8 .onnx"

@@ -1,4 +1,4 @@
-"""What a program says of versions does not replace what this machine knows."""
+"""Versions that a program reports do not replace those known here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kit.runners import protocol
 
 
 class Lying:
-    """A job whose program reports other versions, with a checksum that is right."""
+    """A job whose program reports other versions, with a correct checksum."""
 
     def __init__(self, job, versions):
         self._job, self._versions = job, versions
@@ -52,7 +52,7 @@ def versions_of(device, tiny_bundle, kind) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_program_cannot_replace_what_is_known_here(tiny_bundle) -> None:
+def test_reported_versions_do_not_replace_known_ones(tiny_bundle) -> None:
     device = lying(kit="9.9", python="2.7", onnxruntime="1.0")
     actual = versions_of(device, tiny_bundle, "python")
     assert actual["kit"] == kit.__version__
@@ -62,7 +62,7 @@ def test_a_program_cannot_replace_what_is_known_here(tiny_bundle) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"onnxruntime": "9.9"}, {"kit": "9.9"}])
-def test_a_native_runner_is_the_one_that_was_started(changed, tiny_bundle) -> None:
+def test_a_native_runner_must_report_the_versions_of_its_file(changed, tiny_bundle) -> None:
     runner = native_samples.runner("onnx")
     with pytest.raises(RunError, match=r"reports \w+ 9\.9, and the one that was started has"):
         versions_of(lying(**changed), tiny_bundle, "native")
@@ -75,7 +75,7 @@ def test_a_native_runner_is_the_one_that_was_started(changed, tiny_bundle) -> No
     }
 
 
-def test_a_version_that_is_missing_is_no_match() -> None:
+def test_a_missing_version_does_not_match() -> None:
     runner = Runner(("x",), "native", {"torch": "2.8.0"})
     with pytest.raises(RunError, match=r"reports torch of no version"):
         runner.check_versions({"runner": "native"})

@@ -55,7 +55,7 @@ def sample(kind: str) -> LatencyResult | AccuracyResult:
 
 
 @pytest.mark.parametrize(("kind", "where", "value"), CASES)
-def test_impossible_numbers_of_a_file_are_refused(kind, where, value, tmp_path: Path) -> None:
+def test_impossible_numbers_in_a_file_are_refused(kind, where, value, tmp_path: Path) -> None:
     raw: Any = json.loads(sample(kind).model_dump_json())
     *parents, last = where.split(".")
     place = raw

@@ -1,4 +1,4 @@
-"""Results of every schema, as the kit of their time wrote them, are read for ever.
+"""Results of every schema, as written by the kit of that schema, stay readable.
 
 The samples are written out by hand: what a schema lacks, its sample lacks.
 """
@@ -26,7 +26,7 @@ from kit.results.processors import ProcessorsResult
 ROOT = Path(__file__).parents[1]
 SHA = "ab" * 32
 
-# What `kit bench`, `kit eval` and `kit verify` wrote, by the schema in which a field came.
+# Output of `kit bench`, `kit eval` and `kit verify`, by the schema that added a field.
 
 CONTEXT_1 = {
     "cpu": "AMD EPYC 9R14",
@@ -320,7 +320,7 @@ def read(sample: dict[str, Any], folder: Path) -> Any:
     return store.read(file)
 
 
-def test_there_is_a_sample_and_a_line_of_history_for_each_schema() -> None:
+def test_each_schema_has_a_sample_and_a_history_line() -> None:
     versions = list(range(1, schema.SCHEMA_VERSION + 1))
     assert [sample["schema_version"] for sample in LATENCY] == versions
     assert schema.__doc__ is not None
@@ -342,7 +342,7 @@ def test_a_sample_of_each_schema_is_read_shown_and_written_again(sample, tmp_pat
 
 
 @pytest.mark.parametrize("sample", LATENCY, ids=name)
-def test_no_number_of_a_latency_is_lost(sample, tmp_path: Path) -> None:
+def test_no_number_of_a_latency_result_is_lost(sample, tmp_path: Path) -> None:
     actual = read(sample, tmp_path)
     assert isinstance(actual, LatencyResult)
     (run,) = actual.runs
@@ -361,14 +361,14 @@ def test_a_code_of_a_newer_kit_is_kept_and_shown(tmp_path: Path) -> None:
     assert "newer.than-this-kit: x y" in " ".join(latency_table.doubts(rows([actual])))
 
 
-def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
+def test_invalid_warnings_are_refused(tmp_path: Path) -> None:
     for wrong in (["a", 1], "a", {"a": 1}):
         sample = {**LATENCY_5, "runs": [{**RUN_4, "warnings": wrong}]}
         with pytest.raises(ResultError, match=r"runs\.0\.warnings"):
             read(sample, tmp_path)
 
 
-def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
+def test_fields_of_newer_schemas_are_empty_in_older_results(tmp_path: Path) -> None:
     actual = [read(sample, tmp_path) for sample in LATENCY]
     runs = [result.runs[0] for result in actual]
     assert [r.resolved for r in runs] == [None, *[False] * 9]
@@ -392,7 +392,7 @@ def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None
     assert [result.bundle.size for result in actual] == ["224"] * 9 + ["224x320"]
 
 
-def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp_path) -> None:
+def test_before_schema_3_the_plans_name_decides_about_memory(tmp_path) -> None:
     for sample in (LATENCY_1, LATENCY_2):
         other = deepcopy(sample)
         other["runs"][0]["plan"]["name"] = "default"
@@ -428,13 +428,13 @@ def test_a_metric_of_a_task_of_its_own_is_shown(tmp_path: Path) -> None:
     assert "61.25" in shown
 
 
-def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_duplicate_metric_names_are_refused(tmp_path: Path) -> None:
     row = {**ACCURACY_9["rows"][0], "metrics": [METRIC_9, {**METRIC_9, "value": 1.0}]}
     with pytest.raises(ResultError, match="two metrics have one name"):
         read({**ACCURACY_9, "rows": [row]}, tmp_path)
 
 
-def test_metrics_stand_once_in_the_table_of_outputs(tmp_path: Path) -> None:
+def test_metrics_are_listed_once_in_the_table_of_outputs(tmp_path: Path) -> None:
     composed = page.compose([read(ACCURACY_9, tmp_path)])
     (table,) = [one for one in composed.details if one.key == "outputs"]
     assert table.columns[-1] == "mean IoU, %"

@@ -1,6 +1,6 @@
 """The one-way rule of the rooms, and where heavy packages may be imported.
 
-Read off the source with `ast`, so that imports inside functions count too.
+The source is parsed with `ast`, so imports inside functions count too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ HEAVY = {
     "torchvision",
     "transformers",
 }
-# Subclasses of torch's need torch at the top; such a file counts as heavy itself.
+# Subclasses of torch classes import torch at the top; such a file is itself heavy.
 HEAVY_FILES = {"kit.quantize.simulation"}
 # What `kit --help` and `kit COMMAND --help` import: nothing beyond these at the top.
 LIGHT = {"click", "kit"}
@@ -172,7 +172,7 @@ def test_every_room_has_a_place():
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p != FRONT], ids=module_of)
-def test_imports_only_go_down(path):
+def test_rooms_import_only_lower_rooms(path):
     result = broken_rules(module_of(path), path.read_text(encoding="utf-8"))
     assert not result, "\n" + "\n".join(result)
 
@@ -184,7 +184,7 @@ def test_private_modules_stay_in_their_room(path):
 
 
 def private_names(source: str) -> set[str]:
-    """Return what a file uses of kit although its name begins with an underscore."""
+    """Return the private names of kit that a file uses."""
     tree, modules, names = ast.parse(source), set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "kit":
@@ -200,8 +200,8 @@ def private_names(source: str) -> set[str]:
     return names
 
 
-def test_few_tests_use_private_names():
-    """A test of something private is a test that a rewrite of the same behaviour breaks."""
+def test_tests_use_few_private_names():
+    """A test of a private name breaks on a rewrite with the same behaviour."""
     files = sorted((ROOT / "tests").rglob("*.py"))
     uses = {f.name: names for f in files if (names := private_names(f.read_text("utf-8")))}
     assert len(uses) <= len(files) / 10, uses
@@ -236,8 +236,8 @@ def annotated_as(tree: ast.AST, kind: str) -> Iterator[str]:
             yield ast.unparse(node.target)
 
 
-def test_a_recipe_has_one_name_and_meets_few_rooms():
-    """Who follows what happens to a recipe reads these rooms, and no others."""
+def test_recipes_have_one_name_and_are_used_in_few_rooms():
+    """These rooms are all that a reader has to follow."""
     names, rooms = set(), set()
     for path in SOURCES:
         result = set(annotated_as(ast.parse(path.read_text(encoding="utf-8")), "Recipe"))
@@ -261,7 +261,7 @@ def test_package_imports_nothing_of_kit_when_imported():
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "says"),
+    ("module", "source", "message"),
     [
         (
             "kit.formats.onnx",
@@ -277,9 +277,9 @@ def test_package_imports_nothing_of_kit_when_imported():
         ("kit.cli", "if x:\n    from kit.attic import y", "'attic' has no place"),
     ],
 )
-def test_rule_is_reported(module, source, says):
+def test_rule_is_reported(module, source, message):
     (text,) = broken_rules(module, source)
-    assert says in text
+    assert message in text
 
 
 def test_rule_refuses_relative_imports():

@@ -1,4 +1,4 @@
-"""`kit run`: all steps in one command, each kept until something that it depends on changes."""
+"""`kit run`: all steps in one command, each repeated only if a dependency changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def run(capsys, *words: str) -> tuple[int, dict[str, str], str]:
-    """Return the exit code, what became of each step, and stderr."""
+    """Return the exit code, the outcome of each step, and stderr."""
     code = cli.run(["run", SMALL_NET, *FEW, "--json", *words])
     shown = capsys.readouterr()
     if shown.out:
@@ -32,7 +32,7 @@ def run(capsys, *words: str) -> tuple[int, dict[str, str], str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("lowered_here", "evaluated_here")
-def test_it_goes_from_a_model_to_a_report_and_repeats_only_what_changed(tmp_path, capsys):
+def test_run_writes_a_report_and_repeats_only_changed_steps(tmp_path, capsys):
     pictures, out = draw_labelled(tmp_path / "pictures"), tmp_path / "out"
     words = ["--images", str(pictures), "-o", str(out)]
     code, steps, err = run(capsys, *words)
@@ -100,7 +100,7 @@ def test_emulated_processors_verify_what_is_not_float32(tmp_path, words, ends):
     assert [word for word in verify.words if word in ends] == ends
 
 
-def test_a_failed_build_ends_it_and_a_damaged_record_is_named(tmp_path, capsys):
+def test_a_failed_build_ends_the_run_and_a_damaged_record_is_named(tmp_path, capsys):
     code, steps, err = run(capsys, "--weights", str(tmp_path / "none.pth"), "-o", str(tmp_path))
     assert (code, steps) == (3, {})
     assert "none.pth" in err

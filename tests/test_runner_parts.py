@@ -1,4 +1,4 @@
-"""What native runners are built of: libraries read, compilers found, wheels fetched."""
+"""Parts of native runners: libraries, compilers and wheels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ needs_linux = pytest.mark.skipif(HERE is None, reason="reads libraries of Linux"
 
 
 def libraries() -> list[Path]:
-    """Return some libraries that are installed here, of several makers."""
+    """Return installed libraries of several vendors."""
     import numpy as np
     import onnxruntime
 
@@ -36,7 +36,7 @@ def libraries() -> list[Path]:
 
 
 @needs_linux
-def test_a_library_is_read_as_readelf_reads_it() -> None:
+def test_library_symbols_equal_those_of_readelf() -> None:
     if shutil.which("readelf") is None:
         pytest.skip("readelf is not installed")
     for file in libraries():
@@ -48,10 +48,10 @@ def test_a_library_is_read_as_readelf_reads_it() -> None:
         versions = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", readelf("-V", file))
         assert result.glibc == max(((int(a), int(b)) for a, b in versions), default=(0, 0))
         taken = re.findall(r"UND (\w+)@(\S+)", readelf("--dyn-syms", file))
-        wanted = {
+        expected = {
             pair for pairs in elf.read_needed_symbols(file).values() for pair in pairs.items()
         }
-        assert {(n, v) for n, v in taken} == {(n, v) for n, v in wanted}
+        assert {(n, v) for n, v in taken} == {(n, v) for n, v in expected}
 
 
 def readelf(option: str, file: Path) -> str:
@@ -111,7 +111,7 @@ def test_a_fault_of_the_compiler_is_reported_in_a_line(tmp_path) -> None:
 
 @pytest.fixture
 def pin(tmp_path) -> library_wheels.Pin:
-    """A wheel that lies in the folder of wheels already."""
+    """A wheel that is already in the folder of wheels."""
     pin = library_wheels.Pin("nothing", "1.0", "any", "")
     with zipfile.ZipFile(tmp_path / pin.file, "w") as archive:
         for name in ("lib/liba.so.1", "lib/libb.so", "include/a.h", "code.py", "data.bin"):
@@ -172,10 +172,10 @@ def test_the_pins_are_the_versions_that_kit_asks_for() -> None:
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     for name in native.list_formats():
         for abi, pin in formats.get_format(name).native.pins.items():
-            wanted = re.search(rf'"{pin.package}==([^"]+)"', project)
-            assert wanted
+            expected = re.search(rf'"{pin.package}==([^"]+)"', project)
+            assert expected
             if (abi, name) != ("arm64-v8a", "lite"):  # see the note in its native.py
-                assert pin.version == wanted[1]
+                assert pin.version == expected[1]
 
 
 # names, and the two sides of the protocol --------------------------------------------------
@@ -205,7 +205,7 @@ def test_a_mask_is_taken(mask) -> None:
 
 
 @pytest.mark.parametrize("mask", ["0", "0x1", "g", "-1", " 1", "f" * 257])
-def test_what_is_no_mask_is_refused(mask) -> None:
+def test_an_invalid_mask_is_refused(mask) -> None:
     with pytest.raises(KitError, match="--cpus"):
         affinity.check(mask)
 
@@ -219,14 +219,14 @@ def test_what_is_no_mask_is_refused(mask) -> None:
         (["biuld"], 2, "did you mean build?"),
     ],
 )
-def test_the_command_refuses_what_it_does_not_know(words, code, output) -> None:
+def test_the_command_refuses_unknown_names(words, code, output) -> None:
     done = kit("runner", *words)
     assert done.returncode == code
     assert output in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_list_may_be_empty(monkeypatch, tmp_path) -> None:
+def test_an_empty_list_suggests_building(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert kit("runner", "list", "--json").stdout.strip() == "[]"
     assert "kit runner build" in kit("runner", "list").stderr

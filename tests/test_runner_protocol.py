@@ -1,4 +1,4 @@
-"""The language of runners, the real Python runner, and runners that misbehave."""
+"""The protocol of runners, the real Python runner, and misbehaving runners."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def received(lines: list[str]) -> transcripts.Transcript:
     return transcript
 
 
-def test_options_survive_the_command_line() -> None:
+def test_options_round_trip_through_the_command_line() -> None:
     assert python.parse(REQUEST.arguments()) == REQUEST
     assert REQUEST.arguments()[:2] == ["--format", "onnx"]
     assert "float32:1,3,32,32" in REQUEST.arguments()
 
 
 @pytest.mark.parametrize("event", [*EVENTS, protocol.Error(at="load", msg='a "quote"\nand more')])
-def test_an_event_is_one_line_and_survives_it(event: protocol.Event) -> None:
+def test_an_event_round_trips_as_one_line(event: protocol.Event) -> None:
     assert "\n" not in protocol.dump(event)
     assert protocol.parse(protocol.dump(event)) == event
 
@@ -86,7 +86,7 @@ def test_an_event_is_one_line_and_survives_it(event: protocol.Event) -> None:
         '{"event": "load", "ns": ' + "9" * 5000 + "}",
     ],
 )
-def test_what_is_no_event_is_noise(line: str) -> None:
+def test_other_lines_are_noise(line: str) -> None:
     assert protocol.parse(line) is None
 
 
@@ -97,7 +97,7 @@ def test_noise_is_recorded_between_the_events() -> None:
     assert list(transcript.samples) == [4, 5, 6]
 
 
-def test_a_key_that_is_new_is_ignored() -> None:
+def test_an_unknown_key_is_ignored() -> None:
     assert protocol.parse(protocol.seal('{"event": "load", "ns": 5, "page": 4096}')) == Load(ns=5)
 
 
@@ -122,7 +122,7 @@ def test_a_key_that_is_new_is_ignored() -> None:
         + '"}}',
     ],
 )
-def test_an_event_that_is_impossible_is_an_error(line: str) -> None:
+def test_an_impossible_event_is_an_error(line: str) -> None:
     with pytest.raises(RunError, match="impossible"):
         protocol.parse(protocol.seal(line))
 
@@ -146,7 +146,7 @@ def test_events_out_of_order_are_refused(order: str) -> None:
         received([lines[name] for name in order.split()])
 
 
-def test_more_samples_than_a_request_can_lead_to_are_refused() -> None:
+def test_more_samples_than_requested_are_refused() -> None:
     most = transcripts.max_samples(REQUEST)
     assert most == 5
     assert transcripts.max_samples(replace(REQUEST, min_seconds=1.0)) == 2_000_005
@@ -157,7 +157,7 @@ def test_more_samples_than_a_request_can_lead_to_are_refused() -> None:
         transcript.add(protocol.dump(Iter(ns=(1,))))
 
 
-def test_noise_is_kept_short_and_ends() -> None:
+def test_noise_is_limited_in_size() -> None:
     transcript = transcripts.Transcript()
     for _ in range(100):
         transcript.add("x" * 10_000)
@@ -168,16 +168,16 @@ def test_noise_is_kept_short_and_ends() -> None:
 
 
 @pytest.mark.parametrize("version", [0, 3, 5, None, "4"])
-def test_another_protocol_is_refused(version: object) -> None:
+def test_a_different_protocol_version_is_refused(version: object) -> None:
     line = {"event": "start", "protocol": version, "pid": 1, "threads": 1, "versions": {}}
     with pytest.raises(RunError, match="speaks protocol"):
         protocol.parse(json.dumps(line))
 
 
 @pytest.mark.parametrize("lost", range(len(LINES)))
-def test_a_lost_line_is_noticed(lost: int) -> None:
+def test_a_lost_line_is_detected(lost: int) -> None:
     missing = received([line for i, line in enumerate(LINES) if i != lost]).missing()
-    # Neither the warm-up is a result, nor a profile, which only some runs have.
+    # Warm-up and profile are optional.
     assert (missing is None) == isinstance(EVENTS[lost], Warm | Profile)
 
 
@@ -187,7 +187,7 @@ NAMES = ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lite
 
 @pytest.fixture
 def request_of(tiny_bundle, tmp_path: Path):
-    """Return a request for a format of the tiny bundle, in a folder of its own."""
+    """Return a request for a format of the tiny bundle, in a separate folder."""
 
     def make(name: str) -> Request:
         image = np.load(tiny_bundle.path / "golden/input.npy")[:1]
@@ -205,7 +205,7 @@ def request_of(tiny_bundle, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) -> None:
+def test_the_python_runner_reports_all_fields(name, request_of, tiny_bundle, tmp_path) -> None:
     actual = drive.run(local.open(None), request_of(name), drive.environment(1))
     assert len(actual.samples) == 5
     assert actual.noise == []
@@ -217,8 +217,8 @@ def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) 
     assert actual.mem.base_rss is not None
     assert 10e6 < actual.mem.base_rss <= actual.mem.peak_rss
     answer = np.fromfile(tmp_path / "out.bin", dtype="<f4")
-    _, wanted = answers.load(tiny_bundle, name)
-    np.testing.assert_allclose(answer, wanted.arrays[0][0], rtol=1e-4, atol=1e-5)
+    _, expected = answers.load(tiny_bundle, name)
+    np.testing.assert_allclose(answer, expected.arrays[0][0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
@@ -253,7 +253,7 @@ def test_the_python_runner_cannot_profile_executorch(request_of) -> None:
 
 @pytest.mark.cold_start
 def test_onnx_is_run_without_torch(request_of) -> None:
-    """Importing torch takes seconds and 500 MB, which would be taken for ONNX Runtime's."""
+    """Importing torch takes seconds and 500 MB, which would be attributed to ONNX Runtime."""
     actual = drive.run(local.open(None), request_of("onnx"), drive.environment(1))
     assert actual.start is not None
     assert "torch" not in actual.start.versions
@@ -292,7 +292,7 @@ def test_files_of_the_working_directory_are_not_imported(request_of, tmp_path, m
         ({"profile": "/nowhere/profile"}, Exit.PROFILE, "/nowhere"),
     ],
 )
-def test_each_stage_fails_with_its_own_code(change, code, words, request_of, tmp_path) -> None:
+def test_each_stage_has_its_exit_code(change, code, words, request_of, tmp_path) -> None:
     if change.get("model") == "garbage":
         (tmp_path / "garbage").write_bytes(b"not a model" * 99)
         change = {"model": str(tmp_path / "garbage")}
@@ -331,7 +331,7 @@ def test_an_unknown_option_is_a_usage_error(capfd: pytest.CaptureFixture[str]) -
     assert event.at == "usage"
 
 
-def test_a_long_warm_up_is_no_silence() -> None:
+def test_a_long_warm_up_does_not_count_as_silence() -> None:
     lines = [*LINES[:2], protocol.dump(First(ns=400_000_000)), *LINES[3:]]
     script = (
         f"import time\nlines = {lines!r}\nprint(*lines[:2], sep='\\n', flush=True)\n"

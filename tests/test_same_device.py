@@ -1,4 +1,4 @@
-"""One phone that a server lists twice: USB or mDNS, and its address."""
+"""One phone that a server lists twice: by USB or mDNS, and by address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHONE = {"number": "R5CT10ABCDE", "model": "SM-S911B", "boot": "b1"}
 
 
 class Way:
-    """A transport to a device that says who it is."""
+    """A transport to a device with an identity."""
 
     def __init__(self, serial, number="", model="", boot=""):
         self.serial = serial
@@ -38,7 +38,7 @@ class Way:
 
 @pytest.fixture
 def connect(monkeypatch):
-    """Let a server list devices, each with what it says about itself."""
+    """Make a server list devices with their identities."""
 
     def listing(devices):
         class Listing:
@@ -61,7 +61,7 @@ def connect(monkeypatch):
 @pytest.mark.parametrize("other", ["2a1b3c4d", MDNS])
 def test_one_phone_is_one_device(connect, capsys, other):
     connect({ADDRESS: PHONE, other: PHONE})
-    first = ADDRESS if other == MDNS else other  # USB is the steadier way
+    first = ADDRESS if other == MDNS else other  # USB is more reliable
     second = other if other == MDNS else ADDRESS
     note = f"note: {second} is the same device as {first}: it is used once\n"
     for choice in ("auto", "all"):
@@ -87,7 +87,7 @@ def test_one_phone_is_one_device(connect, capsys, other):
         {"state": "device", "broken": True},
     ],
 )
-def test_other_phones_stay_apart(connect, capsys, other):
+def test_different_phones_stay_separate(connect, capsys, other):
     connect({"one": PHONE, "two": other})
     assert selection.serials("all") == ["one", "two"]
     with pytest.raises(DeviceError, match="there are 2 devices"):
@@ -95,13 +95,13 @@ def test_other_phones_stay_apart(connect, capsys, other):
     assert capsys.readouterr().err == ""
 
 
-def test_phones_without_a_number_are_two(connect):
+def test_phones_without_a_serial_number_stay_separate(connect):
     nameless = PHONE | {"number": ""}
     connect({"one": nameless, "two": nameless})
     assert selection.serials("all") == ["one", "two"]
 
 
-def test_a_number_that_several_share_needs_the_boot():
+def test_a_shared_serial_number_is_resolved_by_the_boot_id():
     def identity(number, boot):
         return WayIdentity(number, "sdk_gphone64", boot)
 
@@ -116,7 +116,7 @@ def test_a_number_that_several_share_needs_the_boot():
     }
 
 
-def test_a_virtual_device_by_two_addresses(x86_64_device, adb_server, capsys):
+def test_a_virtual_device_at_two_addresses_is_one_device(x86_64_device, adb_server, capsys):
     with Relay(x86_64_device.port) as relay:
         first, second = (adb_server.connect(s) for s in (x86_64_device.serial, relay.serial))
         (only,) = selection.serials("all")

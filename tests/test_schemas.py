@@ -1,4 +1,4 @@
-"""`docs/schemas/`: as the script writes them, and what kit prints fits them."""
+"""`docs/schemas/`: current, and valid for kit's output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def printed(capsys, *words: str) -> str:
     return capsys.readouterr().out
 
 
-def test_committed_schemas_are_those_of_the_script(tmp_path):
+def test_committed_schemas_are_current(tmp_path):
     json_outputs.write_schemas(tmp_path)
     names = {file.name for file in tmp_path.iterdir()}
     assert {file.name for file in SCHEMAS.iterdir()} == names, "run scripts/schemas"
@@ -31,7 +31,7 @@ def test_committed_schemas_are_those_of_the_script(tmp_path):
         assert committed == (tmp_path / name).read_text(encoding="utf-8"), "run scripts/schemas"
 
 
-def test_a_schema_that_is_gone_is_removed(tmp_path):
+def test_an_obsolete_schema_is_removed(tmp_path):
     (tmp_path / "old.json").touch()
     (tmp_path / "notes.md").touch()
     json_outputs.write_schemas(tmp_path)
@@ -39,7 +39,7 @@ def test_a_schema_that_is_gone_is_removed(tmp_path):
     assert (tmp_path / "notes.md").exists()
 
 
-def test_a_schema_says_what_must_be_there():
+def test_a_schema_lists_required_fields():
     schema = json.loads((SCHEMAS / "clean.json").read_text(encoding="utf-8"))
     assert schema["$schema"] == json_outputs.DIALECT
     assert schema["required"] == ["devices"]
@@ -59,7 +59,7 @@ def test_a_schema_says_what_must_be_there():
         ("cache-clear", ("cache", "clear", "--yes")),
     ],
 )
-def test_outputs_fit(name, words, capsys, tmp_path, monkeypatch):
+def test_outputs_match_their_schema(name, words, capsys, tmp_path, monkeypatch):
     if "clear" in words:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setenv("KIT_CACHE", str(tmp_path / "bundles"))
@@ -69,19 +69,19 @@ def test_outputs_fit(name, words, capsys, tmp_path, monkeypatch):
     assert required <= set(json.loads(text) if required else ())
 
 
-def test_defaults_of_a_file_fit(tmp_path, monkeypatch, capsys):
+def test_defaults_of_a_settings_file_match_the_schema(tmp_path, monkeypatch, capsys):
     (tmp_path / "kit.toml").write_text('[build]\nformat = ["onnx", "lite"]\n')
     monkeypatch.chdir(tmp_path)
     json_outputs.read_output("config", printed(capsys, "config"))
 
 
-def test_bundle_and_results_fit(tiny_bundle, measured):
+def test_bundle_and_results_match_their_schema(tiny_bundle, measured):
     json_outputs.read_output("bundle", (tiny_bundle.path / "bundle.json").read_bytes())
     for result in measured[0]:
         json_outputs.read_output("result", result.model_dump_json())
 
 
-def test_report_says_where_it_is(measured, tmp_path, capsys):
+def test_report_prints_its_paths(measured, tmp_path, capsys):
     store.write(measured[0][0], tmp_path / "latency.json")
     text = printed(capsys, "report", str(tmp_path / "latency.json"), "-o", str(tmp_path / "report"))
     json_outputs.read_output("report", text)
@@ -90,7 +90,7 @@ def test_report_says_where_it_is(measured, tmp_path, capsys):
     assert answer["headline"] in Path(answer["markdown"]).read_text(encoding="utf-8")
 
 
-def test_another_shape_is_refused():
+def test_output_of_another_shape_is_refused():
     for text in ('{"size": -1}', '{"size": 1, "more": 2}', "{}"):
         with pytest.raises(ValidationError):
             json_outputs.read_output("cache-size", text)

@@ -50,7 +50,7 @@ def save_mask(indices: np.ndarray, path: Path, mode: str = "L") -> None:
 
 
 def write_set(root: Path, count: int = 12) -> Path:
-    """Write `pictures` of coloured squares, and `masks` that say which colour is where."""
+    """Write `pictures` of coloured squares, and `masks` of their classes."""
     rng = np.random.default_rng(0)
     for folder in ("pictures/a", "masks/a"):
         (root / folder).mkdir(parents=True)
@@ -80,22 +80,22 @@ def squares(tmp_path_factory) -> Path:
         (Image.fromarray(np.full((4, 4), True)), 1),
     ],
 )
-def test_a_mask_holds_indices(image, pixel):
+def test_a_mask_has_class_indices(image, pixel):
     decoded = np.asarray(decode_mask(encode(image), "m.png"))
     assert decoded.dtype == np.int32
     assert (decoded == pixel).all()
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (encode(noise(8, 8)), "has colours"),
         (encode(noise(8, 8, "L"), "JPEG"), "no mask in PNG"),
         (b"\x89PNG", "no mask in PNG"),
     ],
 )
-def test_what_is_no_mask(data, says):
-    with pytest.raises(PictureError, match=says):
+def test_invalid_masks_are_refused(data, message):
+    with pytest.raises(PictureError, match=message):
         decode_mask(data, "m.png")
 
 
@@ -110,7 +110,7 @@ def open_(root: Path, classes: int = CLASSES, limit: int | None = None):
 
 
 @pytest.mark.parametrize("size", [(50, 40), (40, 51), (33, 100)])
-def test_a_mask_is_resized_and_cropped_as_its_picture(size, tmp_path):
+def test_a_mask_is_resized_and_cropped_like_its_picture(size, tmp_path):
     for folder in ("pictures", "masks"):
         (tmp_path / folder).mkdir()
     noise(*size).save(tmp_path / "pictures/x.png")
@@ -122,7 +122,7 @@ def test_a_mask_is_resized_and_cropped_as_its_picture(size, tmp_path):
     assert np.array_equal(mask, np.asarray(transforms.center_crop(small, 32)))
 
 
-def test_masks_that_do_not_fit(squares, tmp_path):
+def test_masks_that_do_not_match_are_refused(squares, tmp_path):
     with pytest.raises(PictureError, match=r"00.png has the class 2, .* 0 to 1, and 255"):
         open_(squares, classes=2).load(0, 16)
     part = write_set(tmp_path / "part", 3)
@@ -146,11 +146,11 @@ def test_masks_that_do_not_fit(squares, tmp_path):
         (["1", "2"], ["1"], ["1", None]),
     ],
 )
-def test_masks_are_found_by_name(pictures, masks, result):
+def test_masks_are_matched_by_name(pictures, masks, result):
     assert match_names(pictures, masks) == result
 
 
-def test_the_digest_has_the_masks(squares, tmp_path):
+def test_the_digest_covers_the_masks(squares, tmp_path):
     other = write_set(tmp_path / "other")
     assert open_(squares).sha256 == open_(other).sha256
     save_mask(np.ones((40, 50)), other / "masks/a/03.png")
@@ -161,7 +161,7 @@ def test_the_digest_has_the_masks(squares, tmp_path):
 # Metrics
 
 
-def test_metrics_are_those_of_scikit_learn():
+def test_metrics_equal_those_of_scikit_learn():
     from sklearn.metrics import jaccard_score
 
     rng = np.random.default_rng(0)
@@ -182,14 +182,14 @@ def test_metrics_are_those_of_scikit_learn():
     assert metrics["pixel accuracy"] == pytest.approx(100 * (right == given)[there].mean())
 
 
-def test_classes_that_no_mask_has_are_not_in_the_mean():
+def test_classes_absent_from_all_masks_are_not_averaged():
     confusion = tally.count_classes(np.array([[0, 0, 1, 1]]), np.array([[0, 2, 1, 1]]), 3)
     assert tally.mean_iou(confusion) == pytest.approx((1 / 2 + 1) / 2)
     nothing = tally.count_classes(np.array([[255]]), np.array([[0]]), 3)
     assert (tally.mean_iou(nothing), tally.accuracy(nothing)) == (0, 0)
 
 
-def test_maps_of_another_size_are_resized_as_torchvision_does():
+def test_maps_of_another_size_are_resized_like_torchvision():
     logits = np.random.default_rng(0).normal(size=(CLASSES, 5, 7)).astype(np.float32)
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(logits)[None], size=(32, 20), mode="bilinear", align_corners=False
@@ -200,7 +200,7 @@ def test_maps_of_another_size_are_resized_as_torchvision_does():
 # Networks
 
 
-def test_the_named_output_is_taken_and_names_stay():
+def test_the_named_output_is_used_and_names_are_kept():
     model, plain = picture_models.Named().eval(), picture_models.Named().eval()
     taken = take_output(model, ("out",))
     x = torch.rand(1, 3, 32, 32)
@@ -209,16 +209,16 @@ def test_the_named_output_is_taken_and_names_stay():
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [("OtherNames", "gives dict, not a tensor"), ("Single", r"gives the shape \[1, 1, 16, 16\]")],
 )
-def test_networks_that_give_no_map(name, says):
-    with pytest.raises(RecipeError, match=says) as caught:
+def test_networks_without_a_map_are_refused(name, message):
+    with pytest.raises(RecipeError, match=message) as caught:
         TASK.describe_inputs(recipe_of(name))
     assert "[N, classes, H, W]" in caught.value.hint
 
 
-def test_what_the_task_does_not_do(tmp_path):
+def test_unsupported_recipes_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="mobilenet_v2 is an image classifier"):
         TASK.describe_inputs(kit.make_recipe("mobilenet_v2", task=TASK.name))
     with pytest.raises(RecipeError, match="'qat' trains classifiers"):
@@ -306,7 +306,7 @@ def test_predict_shows_the_classes_and_saves_masks(
     assert abs(overlay - (middle / 2 + colours / 2)).max() <= 1.5
 
 
-def test_colours_are_those_of_pascal_voc():
+def test_colours_equal_those_of_pascal_voc():
     colours = showing.choose_colours()
     assert colours[[0, 1, 2, 3, 8, 15, 255]].tolist() == [
         [0, 0, 0],
@@ -320,7 +320,7 @@ def test_colours_are_those_of_pascal_voc():
 
 
 @pytest.mark.slow
-def test_it_is_analyzed(built, squares, capsys):
+def test_a_segmentation_network_is_analyzed(built, squares, capsys):
     words = ["analyze", str(built.path), "--images", str(squares / "pictures"), "--json"]
     assert cli.run(words) == 0
     assert '"agreement"' in capsys.readouterr().out

@@ -26,12 +26,12 @@ needs_openvino = pytest.mark.skipif(
 
 @pytest.fixture
 def installed(monkeypatch):
-    """OpenVINO's version is known, whether it is installed or not."""
+    """OpenVINO has a version, whether it is installed or not."""
     version = metadata.version
     monkeypatch.setattr(metadata, "version", lambda n: "9.9" if n == "openvino" else version(n))
 
 
-def test_a_bundle_shows_its_onnx_files_as_those_of_the_session(tiny_bundle, installed):
+def test_a_bundle_lists_its_onnx_files_under_the_session(tiny_bundle, installed):
     shown = open_with(tiny_bundle, "openvino", None)
     (artifact,) = shown.manifest.artifacts
     assert artifact.name == "openvino-fp32"
@@ -49,15 +49,15 @@ def test_a_bundle_shows_its_onnx_files_as_those_of_the_session(tiny_bundle, inst
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "says"),
+    ("names", "error", "message"),
     [
         (["lite"], UsageError, "openvino runs onnx files, and cannot run lite-fp32"),
         (["onnx", "lite-fp32"], UsageError, "cannot run lite-fp32"),
         (["onnx-int8"], BundleError, "no onnx-int8 file"),
     ],
 )
-def test_files_that_it_cannot_run_are_named(names, error, says, tiny_bundle, installed):
-    with pytest.raises(error, match=says):
+def test_files_that_openvino_cannot_run_are_named(names, error, message, tiny_bundle, installed):
+    with pytest.raises(error, match=message):
         open_with(tiny_bundle, "openvino", names)
 
 
@@ -83,12 +83,12 @@ def test_an_unknown_session_and_a_missing_package_are_named(monkeypatch):
 
 
 @pytest.mark.parametrize("option", [["--device", "auto"], ["--profile"]])
-def test_it_is_for_this_machine_and_without_a_profile(option, tiny_bundle, capsys):
+def test_openvino_runs_only_here_and_has_no_profile(option, tiny_bundle, capsys):
     assert cli.run(["bench", str(tiny_bundle.path), "--session", "openvino", *option]) == 2
     assert "--session runs files on this machine" in capsys.readouterr().err
 
 
-def test_no_build_offers_it():
+def test_openvino_is_no_format_of_a_build():
     assert "openvino" not in formats.list_formats()
     with pytest.raises(UnknownName):
         kit.make_recipe("mobilenet_v2", formats=("openvino",))
@@ -98,7 +98,7 @@ def test_no_build_offers_it():
 
 @pytest.mark.slow
 @needs_openvino
-def test_it_answers_as_onnx_runtime_does(tiny_bundle):
+def test_openvino_gives_the_answers_of_onnx_runtime(tiny_bundle):
     path = tiny_bundle.file("onnx-fp32")
     session = formats.get_format("openvino").load(path, 1)
     expected = formats.get_format("onnx").load(path, 1)
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_refused_in_one_sentence(tmp_path):
 
 @pytest.mark.slow
 @needs_openvino
-def test_results_keep_the_runtimes_apart(tiny_bundle, tmp_path, evaluated_here):
+def test_results_distinguish_the_runtimes(tiny_bundle, tmp_path, evaluated_here):
     once = FAST.model_copy(update={"repeats": 1, "memory": False})
     shown = open_with(tiny_bundle, "openvino", None)
     own = measure.measure(tiny_bundle, ["onnx"], once)

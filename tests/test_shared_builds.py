@@ -1,4 +1,4 @@
-"""What several workers read is made by one of them."""
+"""One worker makes what several read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-def test_who_asks_while_it_is_made_waits_for_it(once):
+def test_concurrent_callers_wait_for_the_first(once):
     made = []
 
     def make(folder: Path) -> None:
@@ -24,7 +24,7 @@ def test_who_asks_while_it_is_made_waits_for_it(once):
     assert [p.name for p in result[0].iterdir()] == ["whole"]
 
 
-def test_what_failed_is_not_there_and_is_tried_again(once):
+def test_a_failed_build_leaves_nothing_and_is_retried(once):
     def fail(folder: Path) -> None:
         (folder / "half").touch()
         raise OSError("no space")

@@ -45,7 +45,7 @@ def test_a_summary_counts_the_operators_of_each_file(show):
     assert "self" not in text  # no code
 
 
-def test_an_onnx_file_is_listed_as_onnx_itself_reads_it(show, tiny_bundle):
+def test_listed_nodes_equal_those_of_the_onnx_package(show, tiny_bundle):
     text = show("--format", "onnx", "--json")
     read_output("show", text)
     (shown,) = json.loads(text)["files"].values()
@@ -64,7 +64,7 @@ def test_an_onnx_file_is_listed_as_onnx_itself_reads_it(show, tiny_bundle):
     assert tensor["type"] == f"float32 [{', '.join(map(str, inputs[0].shape))}]"
 
 
-def test_it_says_what_providers_of_phones_would_take(tmp_path):
+def test_onnx_files_show_the_support_of_phone_providers(tmp_path):
     from onnx import TensorProto, helper
 
     tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4]) for n in "ad"]
@@ -91,7 +91,7 @@ def test_one_format_prints_nodes_with_inputs_outputs_and_parameters(show):
     assert not any("lite" in line for line in lines)
 
 
-def test_the_code_of_a_lite_file_is_what_its_archive_stores(show, tiny_bundle):
+def test_the_code_of_a_lite_file_is_that_of_its_archive(show, tiny_bundle):
     text = show("--format", "lite")
     with zipfile.ZipFile(tiny_bundle.file("lite-fp32")) as archive:
         (name, *_) = [n for n in archive.namelist() if n.endswith(".py")]
@@ -151,7 +151,7 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(tiny_bundle, tmp
     assert "graph a" in text
 
 
-def test_long_values_are_cut():
+def test_long_values_are_truncated():
     assert abbreviate("a  b\nc") == "a b c"
     assert len(abbreviate([1] * 1000)) == MAX_VALUE_LETTERS
 
@@ -161,9 +161,7 @@ def test_an_empty_list_of_formats_is_refused(tiny_bundle, capsys):
     assert "--format names nothing" in capsys.readouterr().err
 
 
-def test_a_file_that_no_parser_expects_is_damaged_and_no_bug_of_kit(
-    tiny_bundle, capsys, monkeypatch
-):
+def test_an_unexpected_parser_error_is_reported_as_a_damaged_file(tiny_bundle, capsys, monkeypatch):
     def fail(path):
         raise KeyError(0)
 
@@ -172,9 +170,7 @@ def test_a_file_that_no_parser_expects_is_damaged_and_no_bug_of_kit(
     assert "model-fp32.onnx is damaged" in capsys.readouterr().err
 
 
-def test_a_missing_package_takes_one_file_out_and_shows_the_others(
-    tiny_bundle, capsys, monkeypatch
-):
+def test_a_missing_package_omits_only_its_file(tiny_bundle, capsys, monkeypatch):
     def miss(path):
         raise MissingTool("onnx is not installed", "pip install onnx")
 
@@ -232,12 +228,12 @@ def test_every_format_recognizes_its_own_files_only(tiny_bundle):
         assert not formats.get_format(name).recognizes(file.with_name("missing"))
 
 
-def test_formats_cannot_be_chosen_in_one_file(tiny_bundle, capsys):
+def test_formats_cannot_be_selected_for_a_single_file(tiny_bundle, capsys):
     assert cli.run(["show", str(tiny_bundle.file("onnx")), "--format", "onnx"]) == 2
     assert "leave --format out" in capsys.readouterr().err
 
 
-def test_q_and_dq_nodes_give_encodings_to_the_tensors_on_both_sides(tmp_path):
+def test_q_and_dq_nodes_set_encodings_on_both_sides(tmp_path):
     make, tensor = onnx.helper.make_node, onnx.helper.make_tensor
     constants = [
         tensor("s", onnx.TensorProto.FLOAT, [], [0.25]),
@@ -293,7 +289,7 @@ def test_an_encoding_is_named_after_the_only_source_with_its_numbers():
     }
 
 
-def test_times_beside_a_bundle_are_shown_at_the_nodes(tiny_bundle, measured, tmp_path, capsys):
+def test_times_beside_a_bundle_are_shown_per_node(tiny_bundle, measured, tmp_path, capsys):
     results, _ = measured
     result = next(r for r in results if r.bundle.hash == tiny_bundle.hash)
     model = onnx.load(tiny_bundle.file("onnx-fp32"))

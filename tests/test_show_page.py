@@ -1,4 +1,4 @@
-"""The page of `kit show --html`: what it draws, and what a browser makes of it."""
+"""The page of `kit show --html`: its drawing, and its behaviour in a browser."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ function probe(frame) {
     search.dispatchEvent(new Event("input"));
     return shown();
   };
-  const found = {scripted: page.body.classList.contains("scripted"), all: shown()};
-  found.conv = type("conv");
-  found.encoded = type("scale 0.5");
-  found.nothing = type("no such thing");
-  found.again = type("");
+  const state = {scripted: page.body.classList.contains("scripted"), all: shown()};
+  state.conv = type("conv");
+  state.encoded = type("scale 0.5");
+  state.nothing = type("no such thing");
+  state.again = type("");
   const chip = page.querySelector(".chip[data-op=Conv]");
   chip.click();
-  found.without = shown();
+  state.without = shown();
   chip.click();
   page.querySelector("[data-fold=open]").click();
-  found.open = page.querySelectorAll(".node > details[open]").length;
+  state.open = page.querySelectorAll(".node > details[open]").length;
   page.querySelector("[data-fold=shut]").click();
-  found.shut = page.querySelectorAll(".node > details[open]").length;
+  state.shut = page.querySelectorAll(".node > details[open]").length;
   const link = page.querySelector(".inside a");
   link.click();
-  found.here = page.querySelector(".here").id === link.getAttribute("href").slice(1);
+  state.here = page.querySelector(".here").id === link.getAttribute("href").slice(1);
   const box = page.querySelector(".constants");
   box.click();
-  found.constants = shown();
-  found.errors = errors;
-  found.sticking = page.documentElement.scrollWidth > frame.contentWindow.innerWidth;
-  found.injected = Boolean(page.querySelector("#injected"));
-  document.title = JSON.stringify(found);
+  state.constants = shown();
+  state.errors = errors;
+  state.sticking = page.documentElement.scrollWidth > frame.contentWindow.innerWidth;
+  state.injected = Boolean(page.querySelector("#injected"));
+  document.title = JSON.stringify(state);
 }
 </script><iframe style="border:0;width:WIDTHpx;height:900px" onload="probe(this)" srcdoc="PAGE">
 </iframe>"""
@@ -86,7 +86,7 @@ def page_of(graph: GraphEntry) -> str:
     return render("model", [ModelFile("onnx", "model.onnx", 10, structure)])
 
 
-def test_rows_are_an_order_of_execution_and_constants_come_right_before_their_reader():
+def test_rows_are_in_execution_order_with_constants_before_their_reader():
     shown = graph()
     rows = lay_out(shown)
     assert sorted(row.node for row in rows) == list(range(len(shown.nodes)))
@@ -98,7 +98,7 @@ def test_rows_are_an_order_of_execution_and_constants_come_right_before_their_re
     assert [row.constant for row in rows] == [True, False] * 6 + [False]
 
 
-def test_lanes_connect_a_tensor_with_all_that_read_it():
+def test_lanes_connect_a_tensor_with_its_readers():
     rows = lay_out(graph())
     (add,) = rows[-1:]
     assert len(add.reads) == 2
@@ -108,7 +108,7 @@ def test_lanes_connect_a_tensor_with_all_that_read_it():
     assert max(max(row.above, default=0) for row in rows) == 1
 
 
-def test_a_graph_with_more_tensors_at_once_than_lanes_is_drawn_without_the_rest():
+def test_tensors_beyond_the_number_of_lanes_are_not_drawn():
     fan = [NodeEntry("Split", "", ("x",), (f"t{n}",)) for n in range(2 * MAX_LANES)]
     join = NodeEntry("Join", "", tuple(f"t{n}" for n in range(2 * MAX_LANES)), ("y",))
     rows = lay_out(GraphEntry("wide", (TensorEntry("x"),), (TensorEntry("y"),), (*fan, join)))

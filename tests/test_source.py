@@ -1,4 +1,4 @@
-"""Which commit is checked out, read without running anything that the repository names."""
+"""The checked-out commit, read without running any program that the repository names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_commit_and_whether_files_differ_from_it(project: Path) -> None:
+def test_commit_and_changed_files_are_detected(project: Path) -> None:
     head = git(project, "rev-parse", "HEAD").strip()
     assert source.read_source(project / "src") == SourceRef(revision=head, dirty=False)
     (project / "notes.txt").write_text("not tracked")
@@ -47,7 +47,7 @@ def test_the_commit_and_whether_files_differ_from_it(project: Path) -> None:
     assert source.read_source(project) == SourceRef(revision=head, dirty=True)
 
 
-def test_variables_of_another_repository_do_not_mislead(
+def test_git_variables_of_another_repository_are_ignored(
     project: Path, tmp_path, monkeypatch
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -59,7 +59,7 @@ def test_variables_of_another_repository_do_not_mislead(
     assert result.revision == git(project, "rev-parse", "HEAD").strip()
 
 
-def test_without_a_repository_a_commit_or_git_there_is_nothing(tmp_path: Path, monkeypatch) -> None:
+def test_without_repository_commit_or_git_the_source_is_none(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "plain").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     assert source.read_source(tmp_path / "plain") is None
@@ -70,7 +70,7 @@ def test_without_a_repository_a_commit_or_git_there_is_nothing(tmp_path: Path, m
     assert source.read_source(tmp_path / "plain") is None
 
 
-def test_a_git_that_hangs_is_given_up(project: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_hanging_git_times_out(project: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin/git"
     fake.write_text(
@@ -88,7 +88,7 @@ def test_a_git_that_hangs_is_given_up(project: Path, tmp_path: Path, monkeypatch
     "key",
     ["core.fsmonitor", "core.hooksPath", "filter.evil.clean", "filter.a.B=c.clean"],
 )
-def test_nothing_that_the_repository_names_is_run(project: Path, tmp_path: Path, key: str) -> None:
+def test_no_program_named_by_the_repository_is_run(project: Path, tmp_path: Path, key: str) -> None:
     ran = tmp_path / "ran"
     script = tmp_path / "hooks/post-index-change"
     script.parent.mkdir()

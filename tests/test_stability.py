@@ -1,4 +1,4 @@
-"""Whether samples are one number, on samples of which that is known."""
+"""Stability checks, on samples of known stability."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUIET = Context(
 
 
 def latencies(seed: int, center: float = 10.0, count: int = 300, noise: float = 0.02) -> list[int]:
-    """Return skewed times in ns with a few outliers, as quiet machines give them."""
+    """Return skewed times in ns with a few outliers, as on a quiet machine."""
     rng = np.random.default_rng(seed)
     times = center * (1 + noise * rng.gamma(2.0, 1.0, count) / 2)
     times[rng.random(count) < 0.02] *= 2.5
@@ -45,7 +45,7 @@ def test_quiet_samples_are_stable() -> None:
     assert result.spread < 0.005
 
 
-def test_quiet_samples_are_rarely_doubted() -> None:
+def test_quiet_samples_rarely_give_a_warning() -> None:
     doubted = [
         s
         for s in range(70)
@@ -56,7 +56,7 @@ def test_quiet_samples_are_rarely_doubted() -> None:
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize("apart", [1.15, 1.5, 2.0])
-def test_two_groups_are_found_where_they_are(share: float, apart: float) -> None:
+def test_two_modes_are_detected_at_their_centers(share: float, apart: float) -> None:
     rng = np.random.default_rng(0)
     fast, slow = latencies(1, count=400), latencies(2, center=10 * apart, count=400)
     mixed = [s if rng.random() < share else f for f, s in zip(fast, slow, strict=True)]
@@ -66,13 +66,13 @@ def test_two_groups_are_found_where_they_are(share: float, apart: float) -> None
     assert not stability.assess([mixed]).stable
 
 
-def test_a_tail_of_outliers_is_no_second_group() -> None:
+def test_a_tail_of_outliers_is_no_second_mode() -> None:
     samples = latencies(3, count=400)
     samples[::12] = [3 * s for s in samples[::12]]
     assert stability.modes(samples) is None
 
 
-def test_a_coarse_clock_makes_no_groups() -> None:
+def test_a_coarse_clock_gives_no_modes() -> None:
     assert stability.modes([s // 100_000 * 100_000 for s in latencies(4)]) is None
     assert stability.modes([5 * MS] * 100) is None
     assert stability.modes([5 * MS] * 99 + [5 * MS + 1]) is None
@@ -86,7 +86,7 @@ def test_a_drift_has_a_direction(factor: float, sign: int) -> None:
     assert stability.assess([latencies(6), samples]).drift == stability.drift(samples)
 
 
-def test_a_drift_that_may_be_chance_is_none() -> None:
+def test_an_insignificant_drift_is_zero() -> None:
     assert stability.drift(latencies(7, noise=0.5, count=60)) == 0.0
     assert stability.drift([MS, 2 * MS, 3 * MS]) == 0.0
 
@@ -119,13 +119,13 @@ def resolved(*samples: list[int], precision: float = 0.02) -> bool:
     return passes.is_resolved(processes(*samples), Plan(precision=precision))
 
 
-def test_a_median_is_known_when_processes_agree() -> None:
+def test_a_median_is_resolved_when_processes_agree() -> None:
     quiet = [latencies(n) for n in range(3)]
     assert resolved(*quiet)
     assert not resolved(*quiet, precision=1e-5)
 
 
-def test_processes_that_are_far_apart_do_not_know_it_however_many_samples_they_took() -> None:
+def test_disagreeing_processes_do_not_resolve_a_median() -> None:
     apart = [latencies(n, center=center, count=2000) for n, center in enumerate((10, 10.3, 10.6))]
     within = statistics.median_ci95_ms([ns for samples in apart for ns in samples])
     assert within is not None
@@ -134,7 +134,7 @@ def test_processes_that_are_far_apart_do_not_know_it_however_many_samples_they_t
     assert resolved(*apart, precision=0.1)
 
 
-def test_fewer_than_three_processes_do_not_know_it() -> None:
+def test_fewer_than_three_processes_do_not_resolve_a_median() -> None:
     assert not resolved([MS] * 1000)
     assert not resolved([MS] * 1000, [MS] * 1000)
     assert resolved([MS] * 1000, [MS] * 1000, [MS] * 1000)
@@ -172,7 +172,7 @@ def context(**fields: object) -> Context:
     return QUIET.model_copy(update=fields)
 
 
-def test_a_quiet_machine_is_not_warned_of() -> None:
+def test_a_quiet_machine_gives_no_warning() -> None:
     assert warned() == []
     assert warned(context=context(governor=None, others=0.2, load_before=9.0)) == []
     assert warned(threads_reported=None) == []
@@ -230,17 +230,17 @@ def test_each_gate_gives_its_code_and_values(changes, code, values) -> None:
     (result,) = [notice for notice in warned(**changes) if notice.code == code]
     assert result.values == values
     assert result.severity == CATALOGUE[code].severity
-    assert ": " in render(result)  # what is so, and what would help
+    assert ": " in render(result)  # the fact, and the remedy
 
 
-def test_a_hint_says_what_would_resolve_the_median_where_something_would() -> None:
+def test_a_hint_suggests_how_to_resolve_the_median_if_possible() -> None:
     far = processes(*[[int(k * MS)] * 500 for k in (5.0, 10.0, 20.0)])
     assert codes(processes=OFF)[-2:] == ["median.not-resolved", "processes.more"]
     assert codes(processes=LOUD)[-4:-2] == ["median.not-resolved", "samples.more"]
     assert codes(processes=far)[-1] == "median.not-resolved"  # 50 processes would not do
 
 
-def test_two_groups_and_a_drift_are_warned_of() -> None:
+def test_two_modes_and_a_drift_give_warnings() -> None:
     slow = [int(s * k) for s, k in zip(latencies(5), np.linspace(1, 1.2, 300), strict=True)]
     for samples, code in ((slow, "samples.slower"), (slow[::-1], "samples.faster")):
         (result,) = [n for n in warned(processes=processes(samples)) if n.code == code]

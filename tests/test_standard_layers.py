@@ -121,29 +121,29 @@ CHANGES = [
 
 
 def describe(graph) -> list[str]:
-    """Return what each node of a graph computes."""
+    """Return the operation of each node of a graph."""
     kinds = {name: type(module).__name__ for name, module in graph.named_modules()}
     return [kinds.get(str(node.target), str(node.target)) for node in graph.graph.nodes]
 
 
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("change", CHANGES)
-def test_computed_weights_are_folded_like_plain_ones(plain, images, change, gradients):
+def test_computed_weights_are_folded_like_stored_ones(plain, images, change, gradients):
     wanted_graph = describe(fold(copy.deepcopy(plain), images))
     change(plain)
     with torch.set_grad_enabled(gradients):  # decides whether the computed weight is a leaf
-        wanted = plain.eval()(images).detach()
+        expected = plain.eval()(images).detach()
     names = set(plain.state_dict())
     folded = fold(plain, images)
     assert describe(folded) == wanted_graph
     assert all(p.is_leaf for p in folded.parameters())
     with torch.no_grad():
-        assert torch.allclose(folded(images), wanted, atol=1e-5 * max(1, wanted.abs().max()))
-        assert torch.equal(plain(images), wanted)  # the user's network is as it was
+        assert torch.allclose(folded(images), expected, atol=1e-5 * max(1, expected.abs().max()))
+        assert torch.equal(plain(images), expected)  # the user's network is as it was
     assert set(plain.state_dict()) == names
 
 
-def test_what_is_pruned_stays_zero(plain, images):
+def test_pruned_weights_stay_zero(plain, images):
     prune_each(plain)
     folded = fold(plain, images)
     for name in LAYERS:
@@ -165,12 +165,12 @@ def test_a_layer_that_shares_a_pruned_weight_keeps_its_own(plain, images):
 
     model = Tied().eval()
     with torch.no_grad():
-        wanted = model(images)
-        assert torch.allclose(fold(model, images)(images), wanted, atol=1e-5)
+        expected = model(images)
+        assert torch.allclose(fold(model, images)(images), expected, atol=1e-5)
 
 
 class Center:
-    """A hook of the user's own that computes the weight."""
+    """A user's hook that computes the weight."""
 
     def __call__(self, module, inputs):
         module.weight = module.raw - module.raw.mean((1, 2, 3), keepdim=True)
@@ -193,16 +193,16 @@ def triple_output(net):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [center, double_input, triple_output])
-def test_other_hooks_of_layers_are_followed(plain, images, change):
+def test_other_hooks_of_layers_are_traced(plain, images, change):
     change(plain)
     with torch.no_grad():
-        wanted = plain(images)
+        expected = plain(images)
         folded = fold(plain, images)
-        assert torch.allclose(folded(images), wanted, atol=1e-5)
-    assert {"Conv2d", "Linear"} <= set(describe(folded))  # as layers, which corrections know
+        assert torch.allclose(folded(images), expected, atol=1e-5)
+    assert {"Conv2d", "Linear"} <= set(describe(folded))  # as layers, which corrections recognize
 
 
-def test_a_hook_that_decides_by_values_is_refused(plain, images):
+def test_a_hook_that_branches_on_values_is_refused(plain, images):
     def halve(module, inputs):
         return (inputs[0] / 2,) if inputs[0].sum() > 0 else None
 
@@ -233,8 +233,8 @@ def test_every_batchnorm_is_folded(images, change, groups):
     plain = fold(copy.deepcopy(model), images)
     assert not any("Norm" in kind for kind in describe(plain))
     with torch.no_grad():
-        wanted = model(images)
-        assert torch.allclose(plain(images), wanted, atol=1e-5)
+        expected = model(images)
+        assert torch.allclose(plain(images), expected, atol=1e-5)
         folded = fold(change(copy.deepcopy(model)), images)
         assert describe(folded) == describe(plain)
         for name, value in plain.state_dict().items():
@@ -263,12 +263,12 @@ def test_a_transposed_convolution_computes_in_float_for_lite(images, kind):
     assert made.computed_in_float["ConvTranspose2d"] == 1
     torch.backends.quantized.engine = "qnnpack"
     with torch.inference_mode():
-        got, wanted = made.graph(images[:1]), folded(images[:1])
-    assert (got - wanted).abs().max() < 0.1 * wanted.abs().max()
+        got, expected = made.graph(images[:1]), folded(images[:1])
+    assert (got - expected).abs().max() < 0.1 * expected.abs().max()
 
 
 @pytest.mark.slow
-def test_what_only_has_the_buffers_of_a_batchnorm_is_no_batchnorm(plain, images):
+def test_a_layer_with_batchnorms_buffers_is_not_folded(plain, images):
     from torchvision.ops import FrozenBatchNorm2d
 
     class Other(FrozenBatchNorm2d):
@@ -295,7 +295,7 @@ def own(tmp_path, monkeypatch):
     return lambda factory: f"{tmp_path / 'nets.py'}:{factory}"
 
 
-def test_pruned_network_costs_what_it_costs_without_hooks(own, capsys):
+def test_cost_of_a_pruned_network_equals_that_without_hooks(own, capsys):
     result = [
         json.loads(run(capsys, "cost", own(name), "--input", "32", "--json"))
         for name in ("pruned", "pruned_permanently")
@@ -306,7 +306,7 @@ def test_pruned_network_costs_what_it_costs_without_hooks(own, capsys):
 
 
 @pytest.mark.slow
-def test_bundle_of_a_pruned_network_is_that_without_hooks(lowered_here, own, tmp_path, capsys):
+def test_bundle_of_a_pruned_network_equals_that_without_hooks(lowered_here, own, tmp_path, capsys):
     options = "--input 32 --weights random --format onnx --observer percentile"
     for name in ("pruned", "pruned_permanently"):
         run(

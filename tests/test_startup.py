@@ -1,4 +1,4 @@
-"""`kit --help` is quick because it imports next to nothing; `scripts/bench startup` times it."""
+"""`kit --help` is fast because it imports little; `scripts/bench startup` times it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_package_imports_nothing_heavy():
     assert imported("import kit") & (DENIED | {"click"}) == set()
 
 
-def test_a_denied_import_would_be_seen():
+def test_a_denied_import_is_detected():
     assert "numpy" in imported("import kit.formats.onnx") & DENIED
 
 

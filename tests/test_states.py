@@ -1,4 +1,4 @@
-"""Models with a state, of the task tensors: sequences, in which outputs become inputs again."""
+"""Stateful models of the task tensors: sequences whose outputs become inputs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def recipe_of(samples: Path, **fields):
 
 
 def run_loop(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the answers of the network to one sequence, as its author would loop."""
+    """Return the answers of the network to one sequence, by a plain loop."""
     model, arrays = tensor_models.Cell().eval(), np.load(file)
     hidden, answers = torch.from_numpy(arrays["hidden"]), []
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_inputs_are_those_of_one_inference(frames):
     assert first == "000.npz"
 
 
-def test_calibration_and_golden_inputs_have_the_networks_own_states(frames):
+def test_calibration_and_golden_inputs_use_states_of_the_network(frames):
     recipe = recipe_of(frames)
     inputs, chosen = TASK.describe_inputs(recipe), TASK.open_calibration(recipe)
     model = tensor_models.Cell().eval()
@@ -91,7 +91,7 @@ def test_calibration_and_golden_inputs_have_the_networks_own_states(frames):
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("state", "message"),
     [
         (("hidden",), "'hidden' is not INPUT=OUTPUT"),
         (("hidden=output_1", "hidden=output_0"), "names the input hidden twice"),
@@ -100,28 +100,28 @@ def test_calibration_and_golden_inputs_have_the_networks_own_states(frames):
         (("hidden=output_0",), r"hidden is float32 \[1, 8\], and output_0 float32 \[1, 2\]"),
     ],
 )
-def test_states_that_are_none(state, says, frames):
-    with pytest.raises((RecipeError, SampleError), match=says):
+def test_invalid_states_are_refused(state, message, frames):
+    with pytest.raises((RecipeError, SampleError), match=message):
         TASK.describe_inputs(recipe_of(frames, state=state))
 
 
-def test_sequences_that_cannot_be_used(frames, tmp_path):
+def test_unusable_sequences_are_refused(frames, tmp_path):
     inputs = TASK.describe_inputs(recipe_of(frames))
-    for arrays, says in [
+    for arrays, message in [
         ({"x": np.zeros((3, 1, 5), np.float32)}, r"x: float32 \[1, 5\]"),
         ({"hidden": np.zeros((1, 9), np.float32)}, r"hidden: float32 \[1, 9\]"),
         ({"x": np.float32(1)}, "different numbers of inferences: x: 0"),
     ]:
         whole = {"x": np.zeros((3, 1, 6), np.float32), "hidden": np.zeros((1, 8), np.float32)}
         np.savez(tmp_path / "a.npz", **{**whole, **arrays})
-        with pytest.raises(SampleError, match=says):
+        with pytest.raises(SampleError, match=message):
             read_sequences(list_samples(tmp_path), inputs)
     np.savez(tmp_path / "a.npz", hidden=np.zeros((1, 8), np.float32))
     with pytest.raises(SampleError, match="states only"):
         read_sequences(list_samples(tmp_path), inputs)
 
 
-def test_other_tasks_have_no_state():
+def test_other_tasks_refuse_states():
     recipe = kit.make_recipe("mobilenet_v2", weights="random", state=STATE)
     with pytest.raises(RecipeError, match="does nothing with the task image") as caught:
         check(recipe)
@@ -129,7 +129,7 @@ def test_other_tasks_have_no_state():
 
 
 @pytest.mark.slow
-def test_a_bundle_feeds_its_own_states_back(frames, tmp_path, lowered_here, evaluated_here):
+def test_a_bundle_feeds_its_states_back(frames, tmp_path, lowered_here, evaluated_here):
     recipe = recipe_of(frames, formats=("onnx",), observer="minmax")
     built = kit.build(recipe, tmp_path / "cell", use_cache=False)
     assert built.manifest.state == {"hidden": "output_1"}

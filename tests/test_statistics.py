@@ -45,13 +45,13 @@ def test_fewer_than_six_samples_have_no_interval() -> None:
     assert statistics.median_ci95_ms([1, 2, 3, 4, 5, 6]) is not None
 
 
-def test_equal_samples_have_an_interval_of_no_width() -> None:
+def test_equal_samples_have_an_interval_of_zero_width() -> None:
     assert statistics.median_ci95_ms([4_000_000] * 50) == Interval(4.0, 4.0)
 
 
 @settings(max_examples=25, deadline=None)
 @given(SAMPLES, st.randoms())
-def test_the_interval_holds_the_median_and_ignores_the_order(samples, random) -> None:
+def test_the_interval_contains_the_median_and_ignores_the_order(samples, random) -> None:
     interval = statistics.median_ci95_ms(samples)
     assert interval is not None
     assert interval.low <= statistics.median_ms(samples) <= interval.high
@@ -74,7 +74,7 @@ def test_the_interval_covers_the_true_median_about_95_times_in_100() -> None:
     assert 178 <= hits <= 199  # binomial(200, 0.95) leaves this range once in a thousand
 
 
-def test_many_samples_take_the_closed_form_and_it_agrees_with_the_bootstrap() -> None:
+def test_many_samples_use_a_closed_form_that_agrees_with_the_bootstrap() -> None:
     draw = np.random.default_rng(2)
     samples = (5e6 * draw.lognormal(0, 0.2, statistics.BOOTSTRAP_LIMIT + 1)).astype(np.int64)
     closed, near = statistics.median_ci95_ms(samples), statistics.median_ci95_ms(samples[1:])
@@ -99,7 +99,7 @@ def holds(interval: Interval | None, true: float) -> bool:
 
 
 @pytest.mark.slow
-def test_the_interval_over_processes_covers_what_pooled_samples_do_not(monkeypatch) -> None:
+def test_the_interval_over_processes_covers_unlike_pooled_samples(monkeypatch) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 500)  # takes 400 results in seconds
     results = [fresh(seed, 0.02) for seed in range(400)]
     hits = sum(holds(statistics.estimate(processes).interval, 5.0) for processes in results)
@@ -110,9 +110,7 @@ def test_the_interval_over_processes_covers_what_pooled_samples_do_not(monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("apart", "known"), [(0.01, 0.99), (0.02, 0.9)])
-def test_it_covers_as_well_where_processes_are_added_until_it_is_narrow(
-    apart, known, monkeypatch
-) -> None:
+def test_the_interval_covers_with_sequential_stopping(apart, known, monkeypatch) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 200)
     made, hits, narrow = preset("default"), 0, 0
     assert made.max_repeats is not None
@@ -139,7 +137,7 @@ def test_the_interval_over_processes_by_hand() -> None:
     assert result.interval.high == pytest.approx(20 * factor, rel=1e-4)
 
 
-def test_it_is_never_narrower_than_what_the_samples_know() -> None:
+def test_the_interval_is_never_narrower_than_that_of_the_samples() -> None:
     one = (5e6 * np.random.default_rng(7).lognormal(0, 0.3, 30)).astype(np.int64)
     within = statistics.median_ci95_ms(np.concatenate([one] * 3))
     assert within is not None
@@ -185,7 +183,7 @@ def test_a_ratio_of_medians_has_a_combined_interval() -> None:
     assert result.clear
 
 
-def test_a_difference_smaller_than_that_of_processes_is_not_clear() -> None:
+def test_a_difference_below_the_spread_of_processes_is_not_clear() -> None:
     baseline, own = over(20, 21, 22), over(19, 20, 21)
     result = statistics.ratio(baseline, own)
     assert result.ratio == 1.05
@@ -201,12 +199,12 @@ def test_the_interval_of_a_ratio_follows_the_wider_side() -> None:
     assert result.high == pytest.approx(own.high / 4)
 
 
-def test_few_processes_claim_nothing() -> None:
+def test_a_ratio_of_few_processes_has_no_interval() -> None:
     assert statistics.ratio(over(9, 9), over(3, 3, 3)) == Speedup(3.0, None)
     assert not statistics.ratio(over(9, 9), over(3, 3, 3)).clear
 
 
-def test_a_ratio_of_nothing_is_an_error() -> None:
+def test_a_ratio_of_empty_samples_is_an_error() -> None:
     with pytest.raises(ValueError, match="above 0"):
         statistics.ratio(over(0), over(1))
 

@@ -1,4 +1,4 @@
-"""When no more processes are added: what is asked, and what a real measurement does then."""
+"""When no more processes are added: the rule, and a real measurement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLANNED, MEDIAN, DIFFERENCE = RoundReason
 
 
 def target(bundle: object, name: str = "onnx", ms: float = 10.0, wobble: float = 0.0) -> Any:
-    """Return a target that has 128 processes; every second one takes longer by a share."""
+    """Return a target of 128 processes, every second one slower by a share."""
     times = [ms * (1 + wobble * (number % 2)) for number in range(128)]
     processes = [
         Process(load_ns=1, first_ns=1, samples_ns=(int(time * 1e6),) * 10) for time in times
@@ -37,17 +37,17 @@ def rounds_of(plan: Plan, *actual: Any) -> list[RoundReason]:
     return reasons
 
 
-def test_what_is_known_at_once_takes_the_planned_rounds() -> None:
+def test_resolved_medians_take_only_the_planned_rounds() -> None:
     assert rounds_of(PLAN, target("a")) == [PLANNED] * 3
     assert rounds_of(PLAN, target("a"), target("b", ms=20.0)) == [PLANNED] * 3
 
 
-def test_what_is_equal_is_believed_from_sixteen_pairs_on() -> None:
+def test_equal_targets_are_resolved_after_sixteen_pairs() -> None:
     reasons = rounds_of(PLAN, target("a"), target("b"))
     assert reasons == [PLANNED] * 3 + [DIFFERENCE] * 13
 
 
-def test_without_pairs_to_add_the_medians_decide() -> None:
+def test_without_max_pairs_the_medians_decide() -> None:
     plan = PLAN.model_copy(update={"max_pairs": None})
     reasons = rounds_of(plan, target("a", wobble=0.5), target("b"))
     assert reasons == [PLANNED] * 3 + [MEDIAN] * 2
@@ -55,14 +55,14 @@ def test_without_pairs_to_add_the_medians_decide() -> None:
 
 
 @pytest.mark.parametrize(("max_pairs", "rounds"), [(20, 20), (100, 100), (2, 5)])
-def test_what_stays_unresolved_ends_with_the_plan(monkeypatch, max_pairs, rounds) -> None:
+def test_unresolved_comparisons_end_at_the_plans_limit(monkeypatch, max_pairs, rounds) -> None:
     monkeypatch.setattr("kit.results.pairs.is_resolved", lambda *given: False)
     plan = PLAN.model_copy(update={"max_pairs": max_pairs})
     reasons = rounds_of(plan, target("a", wobble=0.5), target("b"))
     assert len(reasons) == rounds
 
 
-def test_from_sixteen_pairs_on_it_is_looked_at_when_they_have_doubled(monkeypatch) -> None:
+def test_from_sixteen_pairs_on_resolution_is_checked_at_each_doubling(monkeypatch) -> None:
     looks = []
     monkeypatch.setattr(
         "kit.results.pairs.is_resolved", lambda interval, count, precision: looks.append(count)
@@ -75,7 +75,7 @@ def test_from_sixteen_pairs_on_it_is_looked_at_when_they_have_doubled(monkeypatc
     assert looks == [20, 32, 64]
 
 
-def test_a_clear_difference_ends_it_though_medians_took_more_rounds() -> None:
+def test_a_clear_difference_leaves_only_rounds_for_the_medians() -> None:
     plan = PLAN.model_copy(update={"max_repeats": 10})
     actual = target("a", wobble=0.06), target("b", ms=20.0, wobble=0.06)
     reasons = rounds_of(plan, *actual)
@@ -83,20 +83,20 @@ def test_a_clear_difference_ends_it_though_medians_took_more_rounds() -> None:
     assert set(reasons[3:]) == {MEDIAN}
 
 
-def test_only_bundles_are_waited_for() -> None:
+def test_only_pairs_of_bundles_extend_a_measurement() -> None:
     """The formats of one bundle, and eager PyTorch, are not compared to two percent."""
     own = object()
     assert len(rounds_of(PLAN, target(own), target(own, "lite"))) == 3
     assert len(rounds_of(PLAN, target(own), target("b", "reference"))) == 3
 
 
-def test_each_bundle_is_waited_for() -> None:
+def test_every_pair_of_bundles_must_be_resolved() -> None:
     actual = (target("a"), target("b", ms=20.0), target("c"))
     assert len(rounds_of(PLAN, *actual)) == 16
 
 
 @pytest.mark.slow
-def test_processes_are_added_while_a_difference_is_not_known(tiny_bundle) -> None:
+def test_processes_are_added_while_a_difference_is_unresolved(tiny_bundle) -> None:
     changes = {"repeats": 1, "max_pairs": 4, "memory": False}
     labels: list[str] = []
     results = measure.measure_all(

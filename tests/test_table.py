@@ -1,4 +1,4 @@
-"""`kit table`: rows from bundles and results, the front, and what to type for empty cells."""
+"""`kit table`: rows from bundles and results, the Pareto front, and commands for empty cells."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_all_artifacts_of_all_results_are_in_one_table():
     assert not overview.others
 
 
-def test_what_was_not_measured_is_empty():
+def test_unmeasured_cells_are_empty():
     overview = build([], [latency(), accuracy("none")])
     (table,) = list_tables(overview)
     cells = {
@@ -55,7 +55,7 @@ def test_what_was_not_measured_is_empty():
     assert evaluated["Top-1, %"].text == "82.9"
 
 
-def test_virtual_devices_stand_apart_and_rank_nothing():
+def test_virtual_devices_are_separate_and_unranked():
     emulated = latency(
         identity=identity(7), runs=(run("executorch", "static", 0.1, device=VIRTUAL),)
     )
@@ -69,7 +69,7 @@ def test_virtual_devices_stand_apart_and_rank_nothing():
     for text in (render_html(overview, []), render_markdown(overview)):
         assert text.count("emulated, never ranked") >= 1
         assert "they rank nothing" in text
-    # Where nothing else was timed, there is no main setting, and still no front.
+    # If nothing else was timed, there is no main setting, and still no front.
     alone = mark_front(build([], [emulated, accuracy()]))
     assert alone.main is None
     assert not any(row.front for row in alone.rows)
@@ -84,7 +84,7 @@ def test_this_machine_comes_before_phones():
     assert build([], [phone]).main.device.kind == "phone"
 
 
-def test_the_front_is_what_no_other_row_beats():
+def test_the_front_has_rows_that_no_other_row_beats():
     overview = mark_front(build([], everything()))
     points, what = find_points(overview)
     assert what == "top-1"
@@ -98,7 +98,7 @@ def test_the_front_is_what_no_other_row_beats():
         assert point.row.front != beaten
         assert is_beaten(point, points) == beaten
     assert 0 < sum(row.front for row in overview.rows) < 6
-    # Equal points beat each other not.
+    # Equal points do not beat each other.
     twin = replace(points[0])
     assert not is_beaten(twin, [points[0], twin])
 
@@ -139,7 +139,7 @@ def place(tmp_path: Path, tiny_bundle, measured) -> Path:
     return target
 
 
-def test_the_command_finds_results_beside_a_bundle_and_says_what_is_missing(place, capsys):
+def test_the_command_reads_results_beside_a_bundle_and_names_missing_ones(place, capsys):
     assert cli.run(["table", str(place), "--json"]) == 0
     shown = capsys.readouterr()
     read_output("table", shown.out)
@@ -164,7 +164,7 @@ def test_a_suggested_file_does_not_replace_an_earlier_result(place):
     assert "accuracy-tiny-2.json" in suggest(overview)[0]
 
 
-def test_the_command_writes_pages_and_takes_results_alone(tmp_path, capsys):
+def test_the_command_writes_pages_and_accepts_results_without_bundles(tmp_path, capsys):
     for number, result in enumerate(everything()):
         store.write(result, tmp_path / f"{number}.json")
     page, text = tmp_path / "out" / "table.html", tmp_path / "table.md"
@@ -196,7 +196,7 @@ def test_bad_input_is_one_sentence(arguments, code, words, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium: install the package chromium")
 @pytest.mark.parametrize("width", [390, 1120])
-def test_nothing_sticks_out_of_the_page(tmp_path, width):
+def test_no_content_overflows_the_page(tmp_path, width):
     page = tmp_path / "table.html"
     emulated = latency(
         identity=identity(7), runs=(run("executorch", "static", 0.1, device=VIRTUAL),)
@@ -212,7 +212,7 @@ def test_nothing_sticks_out_of_the_page(tmp_path, width):
 
 
 def test_a_result_may_have_the_name_of_a_manifest(tmp_path, capsys):
-    """As that of a bundle in a folder `bundle`, which `kit bench -o FOLDER/` names after it."""
+    """`kit bench -o FOLDER/` names the result of a bundle in a folder `bundle` so."""
     store.write(accuracy(), tmp_path / "bundle.json")
     assert cli.run(["table", str(tmp_path)]) == 0
     assert cli.run(["report", str(tmp_path), "-o", str(tmp_path / "page")]) == 0

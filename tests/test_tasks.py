@@ -26,7 +26,7 @@ RIGHT = answers([4, 1, 0, 0], [0, 3, 1, 0])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_describes_itself(name):
+def test_a_task_has_a_description(name):
     task = tasks.get_task(name)
     assert isinstance(task, Task)
     assert task.name == name
@@ -54,7 +54,7 @@ def test_equal_answers_pass_and_others_do_not(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tally_adds_up_over_chunks(name):
+def test_a_tally_does_not_depend_on_chunks(name):
     task = tasks.get_task(name)
     signature = Signature(inputs=(SPEC,), outputs=(SPEC,))
     other = answers([3, 1, 0, 0], [0, 3, 2, 0])
@@ -72,7 +72,7 @@ def test_a_tally_adds_up_over_chunks(name):
     assert same.measure()["sqnr_db"] is None
 
 
-def test_a_name_that_no_task_has():
+def test_an_unknown_task_is_refused():
     with pytest.raises(UnknownName, match="no task called 'image_classification'") as caught:
         tasks.get_task("image_classification")
     assert "image-classification" in caught.value.hint

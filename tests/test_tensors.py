@@ -50,7 +50,7 @@ def test_inputs_are_those_of_the_first_sample_in_the_order_of_forward(two):
     assert inputs.at_once
 
 
-def test_a_state_is_no_batch(tmp_path):
+def test_a_network_with_states_runs_without_a_batch(tmp_path):
     inputs = TASK.describe_inputs(
         recipe_of("Recurrent", write_samples(tmp_path / "s", "Recurrent"))
     )
@@ -64,7 +64,7 @@ def test_arrays_without_names_are_in_the_order_of_forward(tmp_path):
     assert [s.name for s in inputs.specs] == ["ids", "features"]
 
 
-def test_those_that_calibrated_are_no_golden_ones(two):
+def test_golden_samples_exclude_calibration_samples(two):
     chosen = TASK.open_calibration(recipe_of("Two", two))
     assert (chosen.count, len(chosen.rest), len(set(chosen.digests))) == (8, 4, 8)
     assert not {s.name for s in chosen.chosen} & {s.name for s in chosen.rest}
@@ -106,16 +106,16 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_sample_that_cannot_be_used_is_one_sentence(kind, tmp_path):
-    content, says = BROKEN[kind]
+def test_an_unusable_sample_is_reported_in_one_sentence(kind, tmp_path):
+    content, message = BROKEN[kind]
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(SampleError, match=says) as caught:
+    with pytest.raises(SampleError, match=message) as caught:
         TASK.describe_inputs(recipe_of("Planes", tmp_path))
     assert str(tmp_path / "a.npz") in caught.value.message
     assert "\n" not in caught.value.message
 
 
-def test_samples_of_two_shapes(tmp_path):
+def test_samples_of_two_shapes_are_refused(tmp_path):
     write_samples(tmp_path / "s", "Planes", 2)
     np.savez(tmp_path / "s" / "zzz.npz", x=np.zeros((1, 4, 9, 9), np.float32))
     recipe = recipe_of("Planes", tmp_path / "s")
@@ -124,21 +124,21 @@ def test_samples_of_two_shapes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("Named", "returns dict, not a tensor or a tuple of tensors"),
         ("Overwriting", "writes into its input"),
         ("Recurrent", "fails on the sample 000.npz"),
     ],
 )
-def test_a_model_that_the_task_does_not_take(name, says, tmp_path):
+def test_an_unsupported_model_is_refused(name, message, tmp_path):
     samples = write_samples(tmp_path / "s", "Planes", 1)
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(RecipeError, match=message):
         TASK.describe_inputs(recipe_of(name, samples))
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"calibrate": None}, "needs samples"),
         ({"labels": "labels.txt"}, "labels = 'labels.txt' does nothing"),
@@ -146,9 +146,9 @@ def test_a_model_that_the_task_does_not_take(name, says, tmp_path):
         ({"quantize": "qat"}, "trains with pictures"),
     ],
 )
-def test_options_of_pictures_are_refused(fields, says, two):
+def test_options_of_pictures_are_refused(fields, message, two):
     recipe = recipe_of("Two", two).model_copy(update=fields)
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(RecipeError, match=message):
         TASK.check_recipe(recipe)
 
 
@@ -168,7 +168,7 @@ def built(two, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_bundle_says_what_its_model_takes_and_gives(built):
+def test_a_bundle_describes_inputs_and_outputs(built):
     manifest = built.manifest
     assert (manifest.task, manifest.preprocessing, manifest.labels) == ("tensors", None, None)
     assert [s.dtype for s in manifest.signature.inputs] == ["int64", "float32"]
@@ -213,7 +213,7 @@ def test_it_is_measured_evaluated_verified_and_reported(built, two, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_the_answers_of_an_evaluation_are_the_runtimes_own(built, two, tmp_path):
+def test_an_evaluation_uses_the_answers_of_the_runtime(built, two, tmp_path):
     """SQNR and cosine again, from the sessions and by hand."""
     from kit import formats
 
@@ -240,7 +240,7 @@ def test_the_answers_of_an_evaluation_are_the_runtimes_own(built, two, tmp_path)
 
 
 @pytest.mark.slow
-def test_on_a_virtual_device(built):
+def test_a_tensor_model_runs_on_a_virtual_device(built):
     try:
         with virtual_device.running("x86_64", size_mb=1024) as device, opened(device.serial) as one:
             (result,) = measure_all([built], ["onnx"], FAST, None, one)
@@ -265,7 +265,7 @@ def test_other_shapes_are_built_too(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sample_of_another_shape_in_an_evaluation(built, tmp_path):
+def test_a_sample_of_another_shape_is_refused_by_an_evaluation(built, tmp_path):
     np.savez(tmp_path / "a.npz", **{**draw("Two", np.random.default_rng(1)), "ids": [[1, 2]]})
     with pytest.raises(SampleError, match=r"a.npz holds ids: int64 \[1, 2\]"):
         kit.evaluate(built, tmp_path)

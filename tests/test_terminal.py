@@ -1,4 +1,4 @@
-"""What comes from outside is shown without control characters and without markup, everywhere."""
+"""External text is shown without control characters and markup, everywhere."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.cold_start
 EVIL = (
     "\x1b[2J\x1b]0;pwned\x07\x9b31m\u202egnp.exe\u2066\u200f\x7f\x00\r\b[red]x[/] [/nope] :skull:"
 )
-# What may be shown: printed characters, line ends, and what rich itself sends to style them.
+# Permitted: printable characters, line ends, and rich's own styling sequences.
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def safe(shown: str) -> str:
-    """Return text that was shown, after a look at each of its characters."""
+    """Return the text after checking each of its characters."""
     assert FORBIDDEN.search(shown) is None, repr(shown)
     return shown
 
@@ -58,11 +58,11 @@ def safe(shown: str) -> str:
         ("[bold]x[/]", None),
     ],
 )
-def test_what_cannot_be_printed_is_replaced(text: str, shown: str | None) -> None:
+def test_unprintable_characters_are_replaced(text: str, shown: str | None) -> None:
     assert printable(text) == (text if shown is None else shown)
 
 
-def test_one_line_is_one() -> None:
+def test_text_for_one_line_has_no_line_ends() -> None:
     assert one_line("  a\n b\t\x1bc\u2028d ") == "a b �c d"
     assert one_line("5\N{NO-BREAK SPACE}%") == "5\N{NO-BREAK SPACE}%"
 
@@ -73,7 +73,7 @@ def test_every_control_character_of_unicode() -> None:
     assert printable(printable(every)) == printable(every)
 
 
-# the one way out -------------------------------------------------------------------------
+# the only output -------------------------------------------------------------------------
 
 OUTPUT = {"echo", "secho", "echo_via_pager", "prompt", "confirm"}  # of click
 PRINTING = (
@@ -95,7 +95,7 @@ ALLOWED = {
 
 
 def ways_out(tree: ast.AST) -> list[str]:
-    """Return what a module uses to print by itself."""
+    """Return the calls by which a module prints directly."""
     actual = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PRINTING):
@@ -114,13 +114,13 @@ def ways_out(tree: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
-def test_nothing_else_prints(path: Path) -> None:
+def test_only_the_terminal_module_prints(path: Path) -> None:
     module = module_of(path)
     if module not in ALLOWED:
         assert ways_out(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
-def test_other_ways_would_be_seen() -> None:
+def test_other_ways_to_print_are_detected() -> None:
     code = (
         "from rich.console import Console\nfrom rich.progress import Progress, TaskID\n"
         "from rich import print\nimport click, sys\nclick.echo(1)\nprint(2)\nsys.stdout.write('')\n"
@@ -133,7 +133,7 @@ def test_other_ways_would_be_seen() -> None:
 
 @pytest.mark.parametrize("error", [KitError, RunError, ValueError, InternalError])
 @pytest.mark.parametrize("debug", [False, True])
-def test_errors_are_shown_clean(error, debug, monkeypatch, capsys) -> None:
+def test_errors_have_no_control_characters(error, debug, monkeypatch, capsys) -> None:
     def broken(*_: object) -> None:
         raise error(EVIL, EVIL) if issubclass(error, KitError) else error(EVIL)
 
@@ -145,7 +145,7 @@ def test_errors_are_shown_clean(error, debug, monkeypatch, capsys) -> None:
     assert out == ""
 
 
-def test_no_line_of_a_message_passes_for_another(monkeypatch, capsys) -> None:
+def test_no_line_of_a_message_imitates_another(monkeypatch, capsys) -> None:
     def broken(*_: object) -> None:
         message = "it failed\nhint: run this\nkit: all is well\n  stderr: hint: so"
         raise DeviceError(message, "plug it in\nhint: or run this")
@@ -171,14 +171,14 @@ def test_errors_of_one_of_several_devices(error, capsys) -> None:
 
 
 class Tty(io.StringIO):
-    """A terminal, as far as rich can tell."""
+    """A stream that rich treats as a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def unstyled(shown: str) -> str:
-    """Return what a terminal was sent without rich's own sequences."""
+    """Return terminal output without rich's styling sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)
 
 
@@ -244,7 +244,7 @@ def kit(*words: str | Path, port: int | None = None, text: bool = True):
 
 
 @pytest.mark.parametrize("words", [("devices",), ("devices", "--json")])
-def test_what_a_device_and_a_server_say(words, monkeypatch) -> None:
+def test_output_of_a_device_and_a_server_is_cleaned(words, monkeypatch) -> None:
     serial = "\x1b[31mEVIL [/b]"
     props = f"[ro.product.model]: [M{EVIL}]\n[ro.soc.model]: [{EVIL}]"
     listed = f"{serial}\tdevice\n\u202eX\toff\x1bline\n"
@@ -269,7 +269,7 @@ def test_what_a_device_and_a_server_say(words, monkeypatch) -> None:
         lambda link: link.sendall(hostile.packet(hostile.ERR, EVIL.encode()) + b"\3\1\0\0\0\1"),
     ],
 )
-def test_what_a_shell_says(answer) -> None:
+def test_output_of_a_shell_is_cleaned(answer) -> None:
     with hostile.adb_server(answer) as port:
         for words in (("devices", "--device", hostile.SERIAL), ("clean",)):
             done = kit(*words, port=port)
@@ -277,7 +277,7 @@ def test_what_a_shell_says(answer) -> None:
 
 
 @pytest.mark.slow
-def test_names_of_pictures(tiny_bundle, tmp_path) -> None:
+def test_names_of_pictures_are_cleaned(tiny_bundle, tmp_path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "\x1b[31m[b] evil.png").write_bytes(b"no picture")
@@ -292,7 +292,7 @@ def test_names_of_pictures(tiny_bundle, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_exceptions_of_own_models(tmp_path) -> None:
+def test_exceptions_of_own_models_are_cleaned(tmp_path) -> None:
     model = tmp_path / "own.py"
     model.write_text(f"def make():\n    raise ValueError({EVIL!r})\n")
     done = kit("cost", f"{model}:make")
@@ -308,14 +308,14 @@ COMMANDS = ["list", "list --json", "--help", "build --help",
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_reader_that_goes_away_is_code_141(command: str) -> None:
+def test_a_closed_pipe_is_exit_code_141(command: str) -> None:
     line = f"{sys.executable} -m kit {command} 2>&1 | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS[:-1])
-def test_a_full_disk_behind_stdout_is_code_7(command: str) -> None:
+def test_a_full_disk_behind_stdout_is_exit_code_7(command: str) -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "kit", *command.split()],
@@ -330,13 +330,13 @@ def test_a_full_disk_behind_stdout_is_code_7(command: str) -> None:
     ]
 
 
-def test_nothing_can_be_said_on_a_full_stderr() -> None:
+def test_a_full_stderr_keeps_the_exit_code() -> None:
     with FULL.open("w") as full:
         words = [sys.executable, "-m", "kit", "lisst"]
         assert subprocess.run(words, stdout=full, stderr=full).returncode == 7
 
 
-def test_letters_that_the_output_lacks_are_question_marks() -> None:
+def test_characters_outside_the_output_encoding_become_question_marks() -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     words = [sys.executable, "-m", "kit", "list"]
     done = subprocess.run(words, capture_output=True, text=True, env=env)

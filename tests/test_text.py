@@ -73,7 +73,7 @@ def test_manifests_of_schema_5_have_no_tokenizer(tiny_bundle):
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"tokenizer": None}, "needs a tokenizer"),
         ({"calibrate": None}, "needs texts"),
@@ -81,12 +81,12 @@ def test_manifests_of_schema_5_have_no_tokenizer(tiny_bundle):
         ({"quantize": "qat"}, "trains with pictures"),
     ],
 )
-def test_options_that_are_missing_or_of_pictures(fields, says, folder):
-    with pytest.raises(RecipeError, match=says):
+def test_missing_options_and_picture_options_are_refused(fields, message, folder):
+    with pytest.raises(RecipeError, match=message):
         TASK.check_recipe(recipe_of("Opinion", folder).model_copy(update=fields))
 
 
-def test_options_of_text_are_refused_elsewhere(folder, capsys):
+def test_text_options_are_refused_by_other_tasks(folder, capsys):
     assert cli.run(["build", "mobilenet_v2", "--tokens", "8", "-o", "x"]) == 3
     assert "tokens = 8 does nothing with the task image-classification" in capsys.readouterr().err
 
@@ -94,7 +94,7 @@ def test_options_of_text_are_refused_elsewhere(folder, capsys):
 # Tokens
 
 
-def test_inputs_are_the_tokens_of_the_package(folder):
+def test_inputs_equal_the_tokens_of_the_package(folder):
     from tokenizers import Tokenizer
 
     recipe = recipe_of("Opinion", folder)
@@ -114,7 +114,7 @@ def test_inputs_are_the_tokens_of_the_package(folder):
         assert mask[row].tolist() == [1] * len(expected) + [0] * (TOKENS - len(expected))
 
 
-def test_long_texts_are_cut_before_the_last_special_token(folder):
+def test_long_texts_are_truncated_before_the_last_special_token(folder):
     recipe = recipe_of("Opinion", folder, tokens=6)
     inputs = TASK.describe_inputs(recipe)
     long = texts.LabelledText("good " * 50, None, 1)
@@ -122,7 +122,7 @@ def test_long_texts_are_cut_before_the_last_special_token(folder):
     assert ids.tolist() == [[2, 4, 4, 4, 4, 3]]
 
 
-def test_the_file_says_how_to_pad(folder):
+def test_padding_follows_the_tokenizer_file(folder):
     tokenizer = open_tokenizer((folder / "tokenizer.json").read_bytes(), "it")
     assert describe_tokenizer(tokenizer, 8).pad_id == 0
     tokenizer.enable_padding(direction="left", pad_id=7, pad_type_id=1, length=99)
@@ -131,7 +131,7 @@ def test_the_file_says_how_to_pad(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"model": {"type": "BPE"}}'])
-def test_what_is_no_tokenizer(content):
+def test_an_invalid_tokenizer_is_refused(content):
     with pytest.raises(SampleError, match=r"t\.json is no tokenizer") as caught:
         open_tokenizer(content, "t.json")
     assert "\n" not in caught.value.message
@@ -149,11 +149,11 @@ def test_inputs_are_named_by_forward(name, names):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [("Unknown", "takes x, and a tokenizer gives input_ids"), ("Tokens", r"with \[1, 16, 32\]")],
 )
-def test_a_network_that_takes_or_gives_something_else(name, says, folder):
-    with pytest.raises(RecipeError, match=says):
+def test_networks_with_other_inputs_or_outputs_are_refused(name, message, folder):
+    with pytest.raises(RecipeError, match=message):
         TASK.describe_inputs(recipe_of(name, folder))
     with pytest.raises(RecipeError, match="mobilenet_v2 is an image classifier"):
         recipe = recipe_of("Opinion", folder).model_copy(update={"model": "mobilenet_v2"})
@@ -179,7 +179,7 @@ def test_texts_are_read(name, content, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("a.txt", b"\n \n", "no texts"),
         ("a.txt", b"\xff\xfe", "cannot read"),
@@ -187,9 +187,9 @@ def test_texts_are_read(name, content, expected, tmp_path):
         ("a.csv", b"text,label\n,1\n", "line 2"),
     ],
 )
-def test_texts_that_cannot_be_used(name, content, says, tmp_path):
+def test_unusable_texts_are_refused(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SampleError, match=says):
+    with pytest.raises(SampleError, match=message):
         texts.read_texts(tmp_path / name)
 
 
@@ -256,7 +256,7 @@ def test_it_is_evaluated_measured_and_reported(built, folder, tmp_path, capsys, 
 
 
 def _answer(built, folder: Path) -> list[int]:
-    """Return the float network's classes, one text at a time, tokenized by the package alone."""
+    """Return the float network's classes, one text at a time, with the package's tokens."""
     import torch
     from tokenizers import Tokenizer
 

@@ -32,7 +32,7 @@ def answers(session, inputs: list[np.ndarray]) -> list[np.ndarray]:
     return [session.read(session.bind((one,))())[0] for one in inputs]
 
 
-def test_a_branch_on_values_and_a_list_of_the_past_are_kept(tmp_path):
+def test_a_branch_on_values_and_a_list_of_past_answers_are_kept(tmp_path):
     path = tmp_path / "model.pt"
     assert write_module(Branching().eval(), (torch.zeros(1, 4),), path) == "scripted"
     rng = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def test_a_branch_on_values_and_a_list_of_the_past_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("model", [net(), Straight()])
-def test_what_depends_on_no_value_is_traced(tmp_path, model):
+def test_a_model_without_branches_on_values_is_traced(tmp_path, model):
     path = tmp_path / "model.pt"
     example = torch.zeros(1, 3, 32, 32)
     assert write_module(model.eval(), (example,), path) == "traced"
@@ -87,7 +87,7 @@ def quantize(method: str, model: nn.Module, samples):
 
 
 @pytest.mark.parametrize("kind", ["Linear", "LSTM"])
-def test_dynamic_int8_answers_as_its_graph(tmp_path, kind):
+def test_dynamic_int8_gives_the_answers_of_its_graph(tmp_path, kind):
     from kit.signature import Samples, TensorSpec
 
     rng = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def levels(tmp_path):
     ONEDNN not in torch.backends.quantized.supported_engines or engine.saturates(),
     reason="needs an x86 processor with VNNI: oneDNN does not compute right here",
 )
-def test_the_x86_backend_answers_as_qnnpack_up_to_rounding(levels):
+def test_the_x86_backend_equals_qnnpack_up_to_rounding(levels):
     graph, example, paths, images = levels
     FORMAT.find_backend("x86").export(graph, example, paths["x86"])
     assert {name: read_engine(path) for name, path in paths.items()} == {
@@ -153,7 +153,7 @@ def test_the_x86_backend_answers_as_qnnpack_up_to_rounding(levels):
     assert np.array_equal(own, result["qnnpack"])
 
 
-def test_a_processor_whose_sums_saturate_is_refused(levels, monkeypatch, tmp_path):
+def test_a_saturating_processor_is_refused(levels, monkeypatch, tmp_path):
     graph, example, paths, _ = levels
     monkeypatch.setattr(engine, "saturates", lambda: True)
     with pytest.raises(RunError, match=r"saturate|has no onednn engine"):

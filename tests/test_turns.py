@@ -13,14 +13,14 @@ def orders(names: str, count: int) -> list[str]:
     return ["".join(one) for one in islice(turns.rounds(names), count)]
 
 
-def test_the_first_rounds_go_there_and_back_in_the_order_given() -> None:
+def test_the_first_two_rounds_are_forward_and_backward() -> None:
     assert orders("CAB", 2) == ["CAB", "BAC"]
     assert orders("A", 3) == ["A"] * 3
     assert orders("", 2) == ["", ""]
 
 
 @pytest.mark.parametrize("names", ["AB", "ABC", "ABCD"])
-def test_every_second_round_goes_back_and_the_lot_says_who_begins(names) -> None:
+def test_every_second_round_is_reversed_and_the_first_target_is_drawn(names) -> None:
     result = orders(names, 200)
     assert all(back == there[::-1] for there, back in zip(result[::2], result[1::2], strict=True))
     assert all(sorted(one) == sorted(names) for one in result)
@@ -31,5 +31,5 @@ def test_every_second_round_goes_back_and_the_lot_says_who_begins(names) -> None
     assert 0 < again < 99
 
 
-def test_the_lot_is_the_same_each_time() -> None:
+def test_the_draw_is_deterministic() -> None:
     assert orders("ABC", 50) == orders("ABC", 50)

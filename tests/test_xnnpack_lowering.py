@@ -1,4 +1,4 @@
-"""The fast lowering to XNNPACK gives the stock path's bytes, and puts everything back."""
+"""The fast lowering to XNNPACK gives the stock path's bytes and restores everything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from executorch_samples import SMALL, mobilenet_v2, small
 
 from kit.formats.executorch import xnnpack_lowering as lowering
 
-# Models whose lowering fails, or comes out differently, without this pass.
+# Models whose lowering fails or changes without this pass.
 NEEDED = {
     "conv1d": "Conv1dUnsqueezePass",
     "quantized conv1d": "Conv1dUnsqueezePass",
@@ -37,21 +37,21 @@ def program_of(name: str):
 
 @cache
 def stock(name: str) -> bytes:
-    """Return what the stock path makes of a small model."""
+    """Return a small model lowered by the stock path."""
     return lowering.lower_stock(program_of(name))
 
 
 @cache
 def fast(name: str) -> bytes:
-    """Return what the fast path makes of a small model."""
+    """Return a small model lowered by the fast path."""
     return lowering.lower(program_of(name)).program
 
 
 @pytest.mark.slow
-def test_fast_bytes_are_the_stock_bytes(monkeypatch):
-    """All small models in one program, in which each is a partition, or several, of its own.
+def test_fast_and_stock_bytes_are_equal(monkeypatch):
+    """All small models in one program, each as partitions of its own.
 
-    XNNPACK does not take what is between them, so that no partition spans two models.
+    XNNPACK does not take the operators between them, so no partition spans two models.
     """
     import torch
 
@@ -67,14 +67,14 @@ def test_fast_bytes_are_the_stock_bytes(monkeypatch):
                 before = torch.cumsum(outputs[-1], -1).amax()
             return tuple(outputs)
 
-    asked: list[str] = []
+    calls: list[str] = []
     may_act = lowering.may_act
-    monkeypatch.setattr(lowering, "may_act", lambda step, g: asked.append(step) or may_act(step, g))
+    monkeypatch.setattr(lowering, "may_act", lambda step, g: calls.append(step) or may_act(step, g))
     models, examples = zip(*map(small, SMALL), strict=True)
     program = torch.export.export(All(models), examples)
     lowered = lowering.lower(program)
     assert (lowered.path, lowered.reason) == ("fast", "")
-    assert asked.count("FuseActivationPass") >= len(SMALL)
+    assert calls.count("FuseActivationPass") >= len(SMALL)
     if lowered.program != lowering.lower_stock(program):
         assert [name for name in SMALL if fast(name) != stock(name)] == []
         pytest.fail("only the program of all models differs")
@@ -82,24 +82,26 @@ def test_fast_bytes_are_the_stock_bytes(monkeypatch):
 
 @pytest.fixture(scope="module")
 def static():
-    """MobileNetV2 in int8 and its fast lowering, with the passes that were asked for."""
-    asked: dict[str, bool] = {}
+    """MobileNetV2 in int8, its fast lowering, and whether each pass may act."""
+    applied: dict[str, bool] = {}
     may_act = lowering.may_act
     program = exported(*mobilenet_v2("static"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lowering, "may_act", lambda step, g: asked.setdefault(step, may_act(step, g)))
-        return program, lowering.lower(program), asked
+        patch.setattr(
+            lowering, "may_act", lambda step, g: applied.setdefault(step, may_act(step, g))
+        )
+        return program, lowering.lower(program), applied
 
 
 @pytest.mark.slow
-def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2(static):
+def test_fast_and_stock_bytes_are_equal_for_mobilenet_v2(static):
     program, lowered, _ = static
     assert (lowered.path, lowered.reason) == ("fast", "")
     assert lowered.program == lowering.lower_stock(program)
 
 
 @pytest.mark.slow
-def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2_in_float():
+def test_fast_and_stock_bytes_are_equal_for_float_mobilenet_v2():
     program = exported(*mobilenet_v2("none", fold=False))
     lowered = lowering.lower(program)
     assert (lowered.path, lowered.reason) == ("fast", "")
@@ -108,8 +110,8 @@ def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2_in_float():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NEEDED)
-def test_these_models_tell_a_wrongly_dropped_pass(monkeypatch, name):
-    """Without this, equal bytes could just mean that no model has anything to drop."""
+def test_dropping_a_needed_pass_changes_the_output(monkeypatch, name):
+    """Otherwise equal bytes could mean that no model needs the pass."""
     program, right = program_of(name), fast(name)
     may_act = lowering.may_act
     wrong = NEEDED[name]
@@ -119,10 +121,10 @@ def test_these_models_tell_a_wrongly_dropped_pass(monkeypatch, name):
 
 
 @pytest.mark.slow
-def test_passes_are_dropped(static):
-    _, _, asked = static
-    assert list(asked) == list(lowering.PASSES)
-    acting = [step for step, acts in asked.items() if acts]
+def test_passes_without_effect_are_dropped(static):
+    _, _, applied = static
+    assert list(applied) == list(lowering.PASSES)
+    acting = [step for step, acts in applied.items() if acts]
     assert acting == [
         "ConvertToLinearPass",
         "ChannelsLastTaggedReshapePass",
@@ -131,7 +133,7 @@ def test_passes_are_dropped(static):
 
 
 @pytest.mark.slow
-def test_patterns_have_the_operators_that_are_asked_for():
+def test_patterns_have_the_requested_operators():
     from executorch.backends.xnnpack.partition.graphs import bilinear_2d, sdpa
 
     for step, patterns in {
@@ -144,7 +146,7 @@ def test_patterns_have_the_operators_that_are_asked_for():
 
 
 def internals() -> list[Any]:
-    """Return what the fast path replaces."""
+    """Return the internals that the fast path replaces."""
     from executorch.backends.xnnpack import xnnpack_preprocess
     from torch.export import ExportedProgram
     from torch.fx.traceback import NodeSource
@@ -157,7 +159,7 @@ def internals() -> list[Any]:
 
 
 @pytest.mark.slow
-def test_everything_is_put_back():
+def test_replaced_internals_are_restored():
     before = internals()
     with lowering.patch_lowering():
         during = internals()
@@ -194,7 +196,7 @@ def fail_half_way(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "error_text"),
     [
         (rename_a_pass, "ConvertToAttention"),
         (rename_a_helper, "contains_any_call_fn_target_op"),
@@ -202,14 +204,14 @@ def fail_half_way(monkeypatch):
         (fail_half_way, "the fast path failed: "),
     ],
 )
-def test_stock_path_when_internals_differ(monkeypatch, caplog, change, says):
+def test_different_internals_select_the_stock_path(monkeypatch, caplog, change, error_text):
     program = program_of("relu6")
     expected, before = stock("relu6"), internals()
     change(monkeypatch)
     with caplog.at_level("WARNING", lowering.__name__):
         lowered = lowering.lower(program)
     assert lowered.path == "stock"
-    assert says in lowered.reason
+    assert error_text in lowered.reason
     assert any(lowered.reason in message for message in caplog.messages)
     assert lowered.program == expected
     assert internals() == before

@@ -33,7 +33,7 @@ def test_names_are_unique_and_each_network_has_a_factory():
     assert all(callable(getattr(networks, name)) for name in names)
 
 
-def test_the_table_has_a_row_for_each_format_and_names_what_is_refused():
+def test_the_table_has_a_row_for_each_format_and_names_refusals():
     latency = {"fp32_ms": 2.0, "int8_ms": 4.0, "speed_up": 0.5, "interval": [0.4, 0.6]}
     built = {"fp32": describe(bytes=8_000_000), "int8": describe(), "latency": latency}
     refused = {"int8": {"stage": "lowering", "reason": "it is odd\nmore", "hint": "wait"}}
@@ -58,7 +58,7 @@ def test_interval_and_ratio_of_turns():
     assert result["interval"] == [2.0, 4.0]
 
 
-def test_an_untrained_network_is_alive_and_the_same_each_time():
+def test_an_untrained_network_is_deterministic_with_varying_outputs():
     one, other = (networks.unet().eval() for _ in range(2))
     images = networks.pictures(2, 32)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_an_untrained_network_is_alive_and_the_same_each_time():
     assert (answers[0] - answers[1]).abs().max() > 0.1
 
 
-def test_sentences_are_different_and_of_some_length():
+def test_sentences_differ_and_have_several_words():
     result = samples.sentences(40)
     assert len(set(result)) == len(result) == 40
     assert all(30 <= len(one) <= 200 for one in result)

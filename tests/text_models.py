@@ -1,4 +1,4 @@
-"""Networks of the tasks of text, a tokenizer and sentences, as a user may have them."""
+"""Networks for the text tasks, a tokenizer and sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH = 32
 
 
 class Attention(nn.Module):
-    """Attention that is written by hand, over the tokens that the mask has."""
+    """Handwritten attention over unmasked tokens."""
 
     def __init__(self, heads: int = 2) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Sentence(nn.Module):
 
 
 class Opinion(Sentence):
-    """Two classes, as Hugging Face's models return them: in an object like a dict."""
+    """Two classes in a dict-like object, as Hugging Face's models return them."""
 
     def __init__(self) -> None:
         super().__init__()

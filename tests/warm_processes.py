@@ -113,7 +113,7 @@ class WarmPopen(_ColdPopen):  # type: ignore[type-arg]
 
 
 def _request(words: list[str], cwd: object, env: Mapping[str, str] | None) -> dict[str, Any] | None:
-    """Return what a template needs to know; None for a process that must start cold."""
+    """Return the request to a template; None for a process that must start cold."""
     environment = {str(k): str(v) for k, v in (os.environ if env is None else env).items()}
     if not _Templates.enabled or not words or words[0] != sys.executable:
         return None
@@ -228,7 +228,7 @@ def _keep_template() -> socket.socket:
     if os.fork() == 0:
         ours.close()
         empty = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):  # else who reads this process's output would wait for it
+        for number in range(3):  # else a reader of this process's output would wait for it
             os.dup2(empty, number)
         os.close(empty)
         _set_name(TEMPLATE)

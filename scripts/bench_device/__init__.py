@@ -1,1 +1,1 @@
-"""`scripts/bench device`: what measuring over adb costs, and whether its verdicts hold."""
+"""`scripts/bench device`: the cost of measuring over adb, and the correctness of comparisons."""

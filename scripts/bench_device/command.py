@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench_device import transfers, verdicts
 
-# A direct connection for all but adb's own push: the user's adb server is not contacted.
+# A direct connection except for adb push: the user's adb server is not contacted.
 os.environ.setdefault("ANDROID_ADB_SERVER_PORT", "5998")
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 MAX_CALLED, OF_EQUAL = 2, 40

@@ -1,4 +1,4 @@
-"""How fast files travel, and what several devices at once cost: against adb, in one run."""
+"""Speed of transfers against adb, and cost of several devices at once, in one run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def deployment(serial: str, files: list[Path]) -> tuple[float, float, int]:
 
 
 def job(serial: str, file: Path) -> None:
-    """Do what a short deployment does: push a file, and ask a few times."""
+    """Act like a short deployment: push a file and run a few commands."""
     transport: Transport = open_transport(serial)
     transport.push(file, TARGET)
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""Whether comparisons are right: a bundle against itself, and against 5 % more work.
+"""Correctness of comparisons: a bundle against itself, and against 5 % more work.
 
 The network is a row of equal convolutions, so 5 % more work is 21 of them instead of 20.
 """
@@ -25,7 +25,7 @@ PLAN = Plan(
     repeats=32,
     max_pairs=MAX_PAIRS,
     max_seconds=10,
-    cpus="2",  # one core, where a spell of other work hits both: each core has its own neighbours
+    cpus="2",  # one core, on which other work slows both
 )
 
 

@@ -67,11 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def compare(setup: Setup, arguments: argparse.Namespace) -> int:
-    """Do everything, in turns where it is measured."""
-    wanted = arguments.only.split(",") if arguments.only else None
-    for name in wanted or ():
+    """Build, evaluate and measure, with interleaved processes."""
+    selected = arguments.only.split(",") if arguments.only else None
+    for name in selected or ():
         get_precision(name)
-    bundles = list(own.build(setup, wanted))
+    bundles = list(own.build(setup, selected))
     if not bundles:
         raise BuildError("no bundle could be built", "see above")
     missing = 0
@@ -91,9 +91,9 @@ def compare(setup: Setup, arguments: argparse.Namespace) -> int:
         setup.report_status(f"measuring on {serial}")
         _kit("bench", *folders, "--device", serial, "--format", _list_native(bundles), "--quick",
              "-o", f"{results / 'devices'}/")  # fmt: skip
-    found = [item for folder in ("", "latency", "devices") if (results / folder).exists()
+    files = [item for folder in ("", "latency", "devices") if (results / folder).exists()
              for item in ("--results", str(results / folder))]  # fmt: skip
-    _kit("table", *folders, *found,
+    _kit("table", *folders, *files,
          "--html", str(arguments.html), "--markdown", str(arguments.markdown))  # fmt: skip
     return int(missing > 0)
 
@@ -121,8 +121,8 @@ def _evaluate(setup: Setup, bundles: list[Bundle], results: Path) -> None:
     results.mkdir()
     for bundle in bundles:
         setup.report_status(f"evaluating {bundle.path.name}")
-        found = kit.evaluate(bundle, setup.images, limit=setup.limit)
-        store.write(found, results / f"accuracy-{bundle.path.name}.json")
+        result = kit.evaluate(bundle, setup.images, limit=setup.limit)
+        store.write(result, results / f"accuracy-{bundle.path.name}.json")
 
 
 def _list_native(bundles: list[Bundle]) -> str:

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from kit.recipe import Recipe
 
 
-def build(setup: Setup, wanted: Sequence[PrecisionName] | None = None) -> Iterator[Bundle]:
+def build(setup: Setup, names: Sequence[PrecisionName] | None = None) -> Iterator[Bundle]:
     """Yield bundles: one for all targets that have the same precisions.
 
     A bundle that cannot be built is reported and left out.
 
     Args:
         setup: options of the comparison.
-        wanted: precisions; None takes all.
+        names: precisions; None takes all.
     """
     import kit
 
-    for precisions, targets in _group(setup, wanted or list_precisions()).items():
+    for precisions, targets in _group(setup, names or list_precisions()).items():
         setup.report_status(f"building {', '.join(targets)} in {', '.join(precisions)}")
         try:
             folder = setup.work / f"kit-{'-'.join(precisions)}"
@@ -39,7 +39,7 @@ def build(setup: Setup, wanted: Sequence[PrecisionName] | None = None) -> Iterat
 
 
 def _group(
-    setup: Setup, wanted: Sequence[PrecisionName]
+    setup: Setup, names: Sequence[PrecisionName]
 ) -> dict[tuple[PrecisionName, ...], list[str]]:
     groups: dict[tuple[PrecisionName, ...], list[str]] = defaultdict(list)
     for name in formats.list_formats():
@@ -53,7 +53,7 @@ def _group(
             (name, format_),
             *((f"{name}/{b.name}", b) for b in format_.backends),
         ):
-            precisions = tuple(p for p in wanted if p in exporter.precisions)
+            precisions = tuple(p for p in names if p in exporter.precisions)
             if exporter.runs_here and precisions:
                 groups[precisions].append(target)
     return groups

@@ -27,7 +27,7 @@ class FilePeer:
         script: stem of the file in scripts/peers.
         format: that runs the file.
         packages: that must be installed beside kit; none: it has an environment of its own.
-        method: what it does, for the table.
+        method: a description for the table.
     """
 
     name: str
@@ -80,7 +80,7 @@ def check_installed(peer: FilePeer) -> None:
 
 
 def prepare(setup: Setup, base: Bundle) -> None:
-    """Write what all peers read: the float model, and the pictures that calibrated the kit's."""
+    """Write the inputs of all peers: the float model, and the kit's calibration pictures."""
     one = replace(setup, limit=1)  # the kit evaluates the files; a peer answers one picture
     inputs.prepare(one, inputs.divide(one), base)
 
@@ -89,7 +89,7 @@ def build(setup: Setup, peer: FilePeer, base: Bundle) -> Bundle:
     """Run a peer, and return a bundle of its file.
 
     Args:
-        setup: what was asked for; its folder is prepared.
+        setup: options of the comparison; its folder is prepared.
         peer: to run.
         base: bundle of the same float model, whose golden inputs and calibration it takes.
 

@@ -88,7 +88,7 @@ def _setup(arguments: argparse.Namespace, work: Path) -> Setup:
 
 @contextmanager
 def open_work(named: Path | None) -> Iterator[Path]:
-    """Give a new folder, which stays if it was named."""
+    """Provide a new folder, which is kept if it was named."""
     where = named or tempfile.gettempdir()
     try:
         if named is None:

@@ -42,7 +42,7 @@ def folder() -> Path:
 
 
 def python(script: str, root: Path | None = None) -> Path:
-    """Return the interpreter that runs a peer's script, making its environment if need be.
+    """Return the interpreter that runs a peer's script, making its environment if necessary.
 
     Args:
         script: stem of the file in scripts/peers.

@@ -54,7 +54,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every row is computed from.
+    """Inputs of every row.
 
     Attributes:
         source: name of the folder or zip.
@@ -72,7 +72,7 @@ class Inputs:
 
 
 def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
-    """Write what the peers read, see `scripts/peers/work.py`, and answer with the float model.
+    """Write the peers' inputs, see `scripts/peers/work.py`, and run the float model.
 
     Args:
         setup: options of the comparison.
@@ -142,7 +142,7 @@ def divide(setup: Setup) -> Division:
 
 
 def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """Return `limit` things, evenly spread; `kit eval --limit` takes the same ones."""
+    """Return `limit` items, evenly spread; `kit eval --limit` selects the same ones."""
     if limit is None or limit >= len(items):
         return list(items)
     return [items[i * len(items) // limit] for i in range(limit)]

@@ -1,4 +1,4 @@
-"""The table of peers. What a peer does is in `scripts/peers/SCRIPT.py`."""
+"""The table of peers; `scripts/peers/SCRIPT.py` implements each."""
 
 from __future__ import annotations
 

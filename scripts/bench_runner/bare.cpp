@@ -1,5 +1,5 @@
 // The runtime in a bare loop: the same backend and options, without the protocol. The
-// samples are printed when all is over. Compiled by scripts/bench runner.
+// samples are printed at the end. Compiled by scripts/bench runner.
 #include <unistd.h>
 
 #include <algorithm>

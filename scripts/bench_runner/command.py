@@ -48,7 +48,7 @@ class Pair:
 
     @property
     def allowed(self) -> float:
-        """Return the largest cost that is fine, in µs."""
+        """Return the largest permitted cost, in µs."""
         return max(ABSOLUTE_US, SHARE * statistics.median(self.bare))
 
 
@@ -95,7 +95,7 @@ def prepare(
     arguments: argparse.Namespace,
     folder: Path,
 ) -> Request:
-    """Write the int8 model of a format, and return what both programs shall do with it."""
+    """Write the int8 model of a format, and return the request to both programs."""
     member = formats.get_format(runner.format)
     file = folder / f"model{member.suffix}"
     member.export(quantize(member.flow, model, images), (images[:1],), file)

@@ -1,4 +1,4 @@
-"""The options of `scripts/bench zoo`, the order of things, the exit code."""
+"""The options of `scripts/bench zoo`, the order of the steps, the exit code."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.table or arguments.times:
         print(format_table(read_rows(work)))
         return 0
-    wanted = arguments.models.split(",") if arguments.models else None
+    selected = arguments.models.split(",") if arguments.models else None
     failed = 0
     for model in models.MODELS:
         target = work / f"{model.name}.json"
-        if wanted is not None and model.name not in wanted:
+        if selected is not None and model.name not in selected:
             continue
         if target.exists() and not arguments.formats:
             continue

@@ -1,4 +1,4 @@
-"""Build one network in every format, and read off what came of it."""
+"""Build one network in every format, and record the results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 def measure(
     model: ZooModel, work: Path, images: Path | None, formats: Sequence[str] = FORMATS
 ) -> Row:
-    """Return what is known of a network: a row for each format, as data for JSON.
+    """Return the results of a network: a row for each format, as data for JSON.
 
     Args:
         model: to build.
@@ -136,10 +136,10 @@ def measure_again(work: Path) -> None:
 
     for file in sorted(work.glob("*.json")):
         row = json.loads(file.read_text(encoding="utf-8"))
-        for name, found in row.get("formats", {}).items():
-            folder = work / row["name"] / found.get("bundle", "bundle")
-            if "latency" in found and folder.exists():
-                found["latency"] = latency(bundle.load(folder), name)
+        for name, entry in row.get("formats", {}).items():
+            folder = work / row["name"] / entry.get("bundle", "bundle")
+            if "latency" in entry and folder.exists():
+                entry["latency"] = latency(bundle.load(folder), name)
         file.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
 
 
@@ -172,12 +172,12 @@ def _evaluate(opened: Bundle, images: Path) -> Row:
     """Return agreement, SQNR and drop of each int8 file on pictures that did not calibrate."""
     import kit
 
-    found = kit.evaluate(opened, images).model_dump(mode="json")
+    result = kit.evaluate(opened, images).model_dump(mode="json")
     return {
         row["format"]: {
             key: row.get(key) for key in ("top1", "agreement", "sqnr_db", "images", "drop")
         }
-        for row in found["rows"]
+        for row in result["rows"]
         if row.get("precision") == "int8"
     }
 
@@ -191,8 +191,8 @@ def latency(opened: Bundle, format_name: str) -> Row:
     command = [sys.executable, __file__, str(opened.path), format_name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _python_path()}
     done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
-    found: Row = json.loads(done.stdout.splitlines()[-1])
-    return found
+    times: Row = json.loads(done.stdout.splitlines()[-1])
+    return times
 
 
 def _python_path() -> str:
@@ -211,7 +211,7 @@ def take_turns(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]
 
 
 def _turn(call: Callable[[], object]) -> float:
-    """Return the time of a turn's fastest tenth, in ms: what others do only ever adds time."""
+    """Return the time of a turn's fastest tenth, in ms: other work can only add time."""
     samples_: list[float] = []
     end = time.perf_counter() + BLOCK_S
     while not samples_ or time.perf_counter() < end:
@@ -234,7 +234,7 @@ def summarize(turns: dict[str, list[float]]) -> Row:
 
 
 def main() -> None:
-    """Be the process that measures: print one JSON object."""
+    """Run as the measuring process: print one JSON object."""
     from kit import bundle, formats
     from kit.artifact_key import ArtifactKey
 

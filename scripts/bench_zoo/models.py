@@ -37,7 +37,7 @@ class ZooModel:
 
     @property
     def trained(self) -> bool:
-        """Whether answers mean something."""
+        """Whether the weights are trained."""
         return bool(self.package)
 
     @property

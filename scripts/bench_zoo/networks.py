@@ -32,7 +32,7 @@ def packages() -> Path:
 
 
 def revive(model: nn.Module, size: int) -> nn.Module:
-    """Give an untrained network weights and statistics that keep signals alive, in place.
+    """Set an untrained network's weights and statistics in place, so that signals do not vanish.
 
     Initial values are made for training: residual branches that are multiplied by zero, linear
     layers of a deviation of 0.02, statistics of BatchNorm that nothing has been through. A deep
@@ -155,7 +155,7 @@ def deeplab() -> nn.Module:
 
 
 class Heads(nn.Module):
-    """The part of torchvision's SSDLite that computes: raw logits and offsets of each anchor."""
+    """The network of torchvision's SSDLite: raw logits and offsets of each anchor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,8 +165,8 @@ class Heads(nn.Module):
         self.backbone, self.head = whole.backbone, whole.head
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.head(list(self.backbone(picture).values()))
-        return found["cls_logits"], found["bbox_regression"]
+        outputs = self.head(list(self.backbone(picture).values()))
+        return outputs["cls_logits"], outputs["bbox_regression"]
 
 
 def ssdlite() -> nn.Module:

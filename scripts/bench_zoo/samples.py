@@ -1,4 +1,4 @@
-"""What calibrates the networks of the zoo; pictures are kit's own."""
+"""Calibration samples for the networks of the zoo; pictures are kit's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOCS = Path(__file__).parents[2] / "docs"
 
 
 def write(model: ZooModel, folder: Path) -> Path | None:
-    """Write the samples of a network; return what `--calibrate` takes, None for sample photos."""
+    """Write the samples of a network; return the value of `--calibrate`, None for photos."""
     if model.samples == TEXTS:
         file = folder / "sentences.txt"
         file.write_text("\n".join(sentences(4 * COUNT)) + "\n", encoding="utf-8")
@@ -30,7 +30,7 @@ def write(model: ZooModel, folder: Path) -> Path | None:
 
 def sentences(count: int) -> list[str]:
     """Return English sentences of 30 to 200 letters, out of kit's own pages."""
-    found: dict[str, None] = {}
+    unique: dict[str, None] = {}
     for page in sorted(_DOCS.glob("*.md")):
         text = re.sub("```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for line in text.splitlines():
@@ -38,9 +38,9 @@ def sentences(count: int) -> list[str]:
                 continue
             plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", line).replace("`", "")
             parts = re.split(r"(?<=[.:?]) ", plain)
-            found |= dict.fromkeys(p.strip() for p in parts if 30 <= len(p.strip()) <= 200)
-    step = max(1, len(found) // count)
-    return list(found)[::step][:count]
+            unique |= dict.fromkeys(p.strip() for p in parts if 30 <= len(p.strip()) <= 200)
+    step = max(1, len(unique) // count)
+    return list(unique)[::step][:count]
 
 
 def _words(model: ZooModel) -> list[dict[str, np.ndarray]]:
@@ -51,7 +51,7 @@ def _words(model: ZooModel) -> list[dict[str, np.ndarray]]:
 
 
 def _crops(model: ZooModel) -> list[dict[str, np.ndarray]]:
-    """Return crops of the sample photos, as the networks of MTCNN and SSD take them."""
+    """Return crops of the sample photos, in the form that MTCNN and SSD expect."""
     from bench_zoo.networks import pictures
 
     name = "picture" if model.name == "ssdlite" else "x"

@@ -26,7 +26,7 @@ _MOST = 4  # operators that a cell names
 
 
 def format_table(rows: Iterable[dict[str, Any]]) -> str:
-    """Return the table in Markdown, then what is refused, with the reason.
+    """Return the table in Markdown, then the refusals with their reasons.
 
     Args:
         rows: as `bench_zoo.measuring.measure` returned them.
@@ -44,10 +44,10 @@ def format_table(rows: Iterable[dict[str, Any]]) -> str:
             refused.append(f"- **{model.title}**: {row['refused']}")
             continue
         for index, name in enumerate(FORMATS):
-            found = row["formats"].get(name, {})
-            cells = _list_cells(model, found, index == 0)
+            entry = row["formats"].get(name, {})
+            cells = _list_cells(model, entry, index == 0)
             lines.append(f"| {' | '.join([*cells[:3], name, *cells[3:]])} |")
-            for precision, why in found.get("refused", {}).items():
+            for precision, why in entry.get("refused", {}).items():
                 reason = _clean(why["reason"])
                 refused.append(f"- **{model.title}**, {name}-{precision}: {reason}")
     parts = ["\n".join(lines)]
@@ -58,17 +58,17 @@ def format_table(rows: Iterable[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def _list_cells(model: ZooModel, found: dict[str, Any], first: bool) -> list[str]:
+def _list_cells(model: ZooModel, entry: dict[str, Any], first: bool) -> list[str]:
     title = model.title + (f" ({model.about})" if model.about else "")
     weights = "trained" if model.trained else "random"
     head = (
         [title, str(model.size or "–"), f"{weights}, {model.quantize}"] if first else ["", "", ""]
     )
-    fp32, int8 = found.get("fp32"), found.get("int8")
+    fp32, int8 = entry.get("fp32"), entry.get("int8")
     sizes = [f"{one['bytes'] / 1e6:.2f}" if one else "refused" for one in (fp32, int8)]
     if int8 is None:
         return [*head, ", ".join(sizes), "–", "–", "–", "–", "–", "–"]
-    evaluated = found.get("evaluated", {})
+    evaluated = entry.get("evaluated", {})
     decibels = evaluated.get("sqnr_db", int8["sqnr_db"])
     shown = "equal" if decibels is None else f"{decibels:.1f}"
     agreement = evaluated.get("agreement")
@@ -78,7 +78,7 @@ def _list_cells(model: ZooModel, found: dict[str, Any], first: bool) -> list[str
         shown if model.trained else f"({shown})",
         "–" if agreement is None else f"{100 * agreement:.1f}",
         _share(int8),
-        *_times(found.get("latency")),
+        *_times(entry.get("latency")),
         _name_floats(int8),
     ]
 

@@ -69,7 +69,7 @@ def only_input(interpreter: Any) -> tuple[str, str]:
 
 
 def to_int8(image: Array, scale: float, zero_point: int) -> NDArray[np.int8]:
-    """Quantize what the recipe, which makes the input int8 as well, leaves to the caller."""
+    """Quantize the input, as the recipe makes the model's input int8."""
     steps: Array = np.rint(image / np.float32(scale)) + zero_point
     return steps.clip(-128, 127).astype(np.int8)
 

@@ -1,4 +1,4 @@
-"""NNCF: `nncf.quantize(model, dataset)` as it comes, on an ONNX file, run by ONNX Runtime.
+"""NNCF: `nncf.quantize(model, dataset)` with default options, on an ONNX file, run by ONNX Runtime.
 
 https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training/basic-quantization-flow.html
 nncf_onnx.txt leaves `openvino-telemetry` out, as nncf_openvino.txt does.

@@ -1,4 +1,4 @@
-"""NNCF: `nncf.quantize(model, dataset)` as it comes, run by OpenVINO on the CPU.
+"""NNCF: `nncf.quantize(model, dataset)` with default options, run by OpenVINO on the CPU.
 
 https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training/basic-quantization-flow.html
 

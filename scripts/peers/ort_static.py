@@ -1,4 +1,4 @@
-"""ONNX Runtime: `quantize_static` as it comes, or with `per_channel=True`.
+"""ONNX Runtime: `quantize_static` with default options, or with `per_channel=True`.
 
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html asks for
 `quant_pre_process` first, and names per-channel weights where per-tensor ones lose too much.

@@ -1,4 +1,4 @@
-"""What all peers share: the folder they read from and write to. Needs numpy only.
+"""Shared by all peers: the folder that they read and write. Needs only numpy.
 
 WORK/model.onnx        the float model, BatchNorm folded, input [1, 3, H, W]
 WORK/reference.pt2     the float model as a `torch.export` program, input [N, 3, H, W]
@@ -50,7 +50,7 @@ class Work:
         self._seconds: dict[str, float] = {}
 
     def one(self) -> Array:
-        """Return one calibration picture [1, 3, H, W], for tools that want an example."""
+        """Return one calibration picture [1, 3, H, W], for tools that need an example."""
         return np.array(self.calibration[:1])
 
     def batches(self) -> Iterator[Array]:
@@ -77,7 +77,7 @@ class Work:
 
         Args:
             predict: takes [1, 3, H, W], gives logits [1, classes].
-            method: what was asked of the peer, in words.
+            method: the peer's settings, in words.
             files: that make up the int8 model.
             distributions: whose versions decide the result.
             runtime: which of them runs the files.
@@ -98,6 +98,6 @@ class Work:
 
 
 def run(main: Callable[[Work], None]) -> None:
-    """Be the peer that the command line names: ``python PEER.py WORK NAME``."""
+    """Run the peer of the command line: ``python PEER.py WORK NAME``."""
     folder, name = sys.argv[1:]
     main(Work(Path(folder).resolve(), name))

@@ -83,7 +83,7 @@ class ExecuTorch final : public Backend {
     auto tracer = profiled_ ? std::make_unique<et::etdump::ETDumpGen>() : nullptr;
     tracer_ = tracer.get();
     module_ = std::make_unique<Module>(model, Module::LoadMode::File, std::move(tracer));
-    // The whole check, as in Python: a damaged file must not end the process.
+    // The full verification, as in Python: a damaged file must not end the process.
     check(module_->load(et::runtime::Program::Verification::InternalConsistency), "load");
     check(module_->load_method("forward"), "load_method");
   }

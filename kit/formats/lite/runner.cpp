@@ -68,7 +68,7 @@ Tensor read(at::Tensor tensor) {
 class Lite final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
-    // The process that starts the runner must set it: libgomp reads it before main begins. Idle
+    // The parent process must set it: libgomp reads it before main begins. Idle
     // threads that spin make an int8 model five times slower on a busy machine.
     if (options.threads > 1 && !std::getenv("OMP_WAIT_POLICY")) {
       std::fputs("runner: OMP_WAIT_POLICY=passive is not set: idle threads will spin\n", stderr);

@@ -58,7 +58,7 @@ TensorSpec spec_of(const LiteRtTensorType& type) {
   return spec;
 }
 
-// Maps a file for the rest of the process. LiteRT's own function for files crashes on damaged ones:
+// Maps a file until the process ends. LiteRT's own function for files crashes on damaged ones:
 // only the one for memory verifies the content first.
 std::pair<const void*, size_t> map(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -95,7 +95,7 @@ void transpose(const Tensor& from, Tensor& to) {
   }
 }
 
-// An input that is bound channels first, and the memory that the model takes it from.
+// An input that is bound channels first, and the memory that the model reads.
 struct Transposed {
   const Tensor* from;
   std::unique_ptr<Tensor> to;
@@ -109,7 +109,7 @@ class LiteRt final : public Backend {
                                ", whose C interface kit does not know; it knows that of " +
                                std::string(kLiteRtVersion));
     }
-    // Else it looks for libraries of GPUs on the device, and would load what it finds.
+    // Otherwise it searches the device for GPU libraries and loads them.
     const LiteRtSetting settings[] = {
         {kLiteRtRegisteredAccelerators, {.value = kLiteRtCpu}},
         {kLiteRtMinLogSeverity, {.value = kLiteRtLogErrors}},
@@ -149,7 +149,7 @@ class LiteRt final : public Backend {
   }
 
   // The model computes in the memory of the tensors, so nothing is copied while it is timed. An
-  // input that the file takes channels last has memory of its own, which `renew` fills.
+  // input that the file takes channels last has separate memory, which `renew` fills.
   void bind(std::vector<Tensor>& inputs) override {
     if (inputs.size() != input_types_.size()) {
       throw std::runtime_error("the model takes " + std::to_string(input_types_.size()) +

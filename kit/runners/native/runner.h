@@ -53,8 +53,8 @@ class Backend {
   // between two runs.
   virtual void bind(std::vector<Tensor>& inputs) = 0;
 
-  // Called after the values of the inputs have been changed, outside of what is timed: a backend
-  // that does not compute in their memory takes them over.
+  // Called after the values of the inputs have been changed, outside the timed section: a backend
+  // that does not compute in their memory copies them.
   virtual void renew() {}
 
   // One inference, done when it returns.

@@ -68,7 +68,7 @@ std::string cpus_in_use() {
 bool cpuinfo_describes_this_architecture() {
 #ifdef __aarch64__
   std::ifstream cpuinfo("/proc/cpuinfo");
-  if (!cpuinfo) return true;  // unknown counts as right
+  if (!cpuinfo) return true;  // unknown counts as correct
   for (std::string line; std::getline(cpuinfo, line);) {
     if (line.rfind("CPU architecture", 0) == 0) return true;
   }

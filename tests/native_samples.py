@@ -66,12 +66,12 @@ def _build(abi: str, name: str) -> RunnerSet:
     return result
 
 
-def emulated(root: Path) -> Command:
+def emulated(root: Path, processor: str = "cortex-a76") -> Command:
     """Return how to run an arm64 runner here, with a folder that stands in for files of here."""
 
     def command(result: RunnerSet) -> list[str]:
         try:
-            return emulation.command(result, emulation.find_processor("cortex-a76"), root)
+            return emulation.command(result, emulation.find_processor(processor), root)
         except MissingTool as exc:
             pytest.skip(exc.message)
 

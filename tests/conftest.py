@@ -34,7 +34,9 @@ from transport_samples import adb_server, no_settings, reach, transport  # noqa:
 from virtual_device.fixtures import (  # noqa: F401
     adb,
     arm64_device,
+    clean_device,
     new_device,
+    renew_x86_64,
     shared_arm64,
     shared_x86_64,
     x86_64_device,
@@ -66,7 +68,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 # The last two are what files call a device of their own.
-_DEVICES = {"x86_64_device", "arm64_device", "new_device", "shared_device", "device"}
+_DEVICES = {"x86_64_device", "arm64_device", "clean_device", "new_device"}
+_DEVICES |= {"shared_device", "device"}
 # Files are shared out whole: a long one that comes last would leave the other worker idle.
 _LONGEST = (
     "test_native_runner.py",

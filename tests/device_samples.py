@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -114,6 +115,30 @@ def runners(device: Virtual) -> list[str]:
     """Return the command lines of running runners, and of their parents, on a device."""
     lines = [" ".join(p.arguments) for p in device.processes()]
     return [line for line in lines if line.startswith(RUNNER) or ">out 2>err" in line]
+
+
+def halt(device: Virtual) -> bool:
+    """Stop the runners on a device where they stand; whether there are any.
+
+    An endless one would keep a core busy as long as a test waits for something else.
+    """
+    numbers = running(device)
+    for number in numbers:
+        os.kill(number, signal.SIGSTOP)
+    return bool(numbers)
+
+
+def outlives(device: Virtual) -> bool:
+    """Let halted runners go on; whether one is still there after what ended it meanwhile, if so."""
+    for number in running(device):
+        os.kill(number, signal.SIGCONT)
+    time.sleep(0.1)
+    return bool(running(device))
+
+
+def running(device: Virtual) -> list[int]:
+    """Return the numbers, on this machine, of the runners that live on a device."""
+    return [p.pid for p in device.processes() if " ".join(p.arguments).startswith(RUNNER)]
 
 
 def until(true: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -66,12 +66,12 @@ def _build(abi: str, name: str) -> RunnerSet:
     return result
 
 
-def emulated(root: Path) -> Command:
+def emulated(root: Path, processor: str = "cortex-a76") -> Command:
     """Return the command that emulates an arm64 runner, with a folder in place of host files."""
 
     def command(result: RunnerSet) -> list[str]:
         try:
-            return emulation.command(result, emulation.find_processor("cortex-a76"), root)
+            return emulation.command(result, emulation.find_processor(processor), root)
         except MissingTool as exc:
             pytest.skip(exc.message)
 

@@ -24,11 +24,10 @@ def test_no_device_is_reported():
         selection.serials("all")
 
 
-def test_two_devices_need_a_choice(x86_64_device, new_device, adb_server, monkeypatch):
-    other = new_device("x86_64", size_mb=64)
+def test_two_devices_need_a_choice(x86_64_device, clean_device, adb_server, monkeypatch):
     first = adb_server.connect(x86_64_device.serial)
     assert selection.serials(None) == [first]
-    second = adb_server.connect(other.serial)
+    second = adb_server.connect(clean_device.serial)
     with pytest.raises(DeviceError, match="there are 2 devices") as caught:
         selection.open_transport(None)
     assert first in caught.value.message

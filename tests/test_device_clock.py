@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 import virtual_device
 from conftest import FAST
-from device_samples import ENDLESS, RUNNER, connected, left, opened, runners, until
+from device_samples import ENDLESS, connected, halt, left, opened, runners, running, until
 from native_samples import runner
 from virtual_device import CannotRun, clocks
 
@@ -56,10 +56,6 @@ def device(shared_device):
 def reports(transport) -> float:
     """Return how far the device's time of day is from this machine's, in seconds."""
     return float(ask(transport, "date +%s")) - time.time()
-
-
-def running(device) -> list[int]:
-    return [p.pid for p in device.processes() if " ".join(p.arguments).startswith(RUNNER)]
 
 
 @contextmanager
@@ -190,10 +186,10 @@ with opened(sys.argv[1], reconnect_seconds=1.5) as device:
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -DAY])
-def test_a_jump_here_moves_no_deadline(new_device, tiny_bundle, tmp_path, seconds):
-    device = new_device("x86_64", size_mb=192)
+def test_a_jump_here_moves_no_deadline(clean_device, tiny_bundle, tmp_path, seconds):
+    device = clean_device
     with child(LOSE, tmp_path, device.serial, str(tiny_bundle.path)) as one:
-        until(lambda: bool(running(device)), 60)
+        until(lambda: halt(device), 60)
         device.kill_daemon()
         began = time.monotonic()
         clocks.jump(tmp_path, seconds)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
@@ -13,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 import pytest
 import virtual_device
 from conftest import FAST
-from device_samples import ENDLESS, is_whole, kit, left, opened, runners, until
+from device_samples import ENDLESS, halt, is_whole, left, opened, outlives, until
 from native_samples import runner
 from virtual_device.relay import Relay
 
@@ -98,11 +96,13 @@ class World:
     def __init__(self, device, how, back, stack, usual=False):
         self.device, self._how, self._back, self._usual = device, how, back, usual
         self.relay = stack.enter_context(Relay(device.port))
-        self.losing = None
+        self.losing, self._endless, self._ended = None, False, False
         self._hurry = pytest.MonkeyPatch()
         stack.callback(self._hurry.undo)
 
     def wrap(self, phase):
+        self._endless = not self._back and phase in ("start", "run", "poll")
+
         def wrapped(inner):
             self.losing = Losing(inner, phase, self._cut, self._noticed)
             return self.losing
@@ -117,6 +117,8 @@ class World:
         if not self._usual:
             for module, name, seconds in HURRIED:
                 self._hurry.setattr(module, name, seconds)
+        if self._endless:
+            threading.Thread(target=until, args=[self._is_halted], daemon=True).start()
         if self._how != "kill":
             self.relay.cut(self._how, after=after, direction=direction, back=self._back)
             return
@@ -130,7 +132,11 @@ class World:
         if self._back:
             threading.Timer(0.4, self.device.restart).start()
 
+    def _is_halted(self):
+        return self._ended or halt(self.device)
+
     def restore(self):
+        self._ended = True
         self._hurry.undo()
         if self._how == "kill":
             self.device.restart()
@@ -199,7 +205,7 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
         assert caught.value.exit_code == 9
         assert list(tmp_path.iterdir()) == []
         if phase in ("run", "poll"):
-            assert runners(one.device), "it goes on without us"
+            assert outlives(one.device), "it goes on without us"
         one.restore()
         result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
     assert is_whole(result, PLAN.runs)
@@ -284,37 +290,31 @@ def test_a_run_that_was_resumed_was_started_once(world):
     assert left(one.device) == []
 
 
-# The command `kit`, which waits for a lost device for a second only.
-IMPATIENT = """
-import functools
-from kit import cli
-from kit.devices import adb, retry
-adb.RetryingTransport = functools.partial(retry.RetryingTransport, reconnect_seconds=1.0)
-cli.entry()
-"""
-
-
 @pytest.mark.slow
-def test_the_command_line_when_the_device_stays_away(world, tiny_bundle, tmp_path):
-    one = world("rst", False, "run")
-    output = tmp_path / "result.json"
-    options = ("--format", "onnx", "--official", "--device", one.relay.serial, "-o", output)
-    assert runners(one.device) == []
+def test_the_command_line_when_the_device_stays_away(
+    world, tiny_bundle, tmp_path, capsys, monkeypatch
+):
     assert retry.RECONNECT_SECONDS == 10.0
-    words = [sys.executable, "-c", IMPATIENT, "bench", tiny_bundle.path, *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*map(str, words)], **pipes, text=True) as child:
-        until(lambda: bool(runners(one.device)), 60)
+    hurried = functools.partial(RetryingTransport, reconnect_seconds=RECONNECT_SECONDS)
+    monkeypatch.setattr(adb, "RetryingTransport", hurried)
+    one = world("rst", False, "run")
+    options = ["--format", "onnx", "--official", "-o", str(tmp_path / "result.json")]
+
+    def cut():
+        until(lambda: halt(one.device), 60)
         one._cut(0, "either")
-        out, err = child.communicate(timeout=60)
-    assert child.returncode == 9, err
-    assert "it did not come back in 1 s" in err
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    assert cli.run(["bench", str(tiny_bundle.path), "--device", one.relay.serial, *options]) == 9
+    thread.join()
+    out, err = capsys.readouterr()
+    assert "it did not come back in 0.5 s" in err
     assert "hint: check the " in err
     assert "Traceback" not in err
     assert (out, list(tmp_path.iterdir())) == ("", [])
-    with kit("clean", "--device", one.device.serial) as child:
-        child.communicate(timeout=60)
-    assert child.returncode == 0
+    assert outlives(one.device)
+    assert cli.run(["clean", "--device", one.device.serial]) == 0
     assert left(one.device) == []
     assert list(one.device.storage.iterdir()) == []
 

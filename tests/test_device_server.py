@@ -9,7 +9,7 @@ import time
 import pytest
 import virtual_device
 from conftest import FAST
-from device_samples import ENDLESS, is_whole, left, opened, runners, until
+from device_samples import ENDLESS, halt, is_whole, left, opened, outlives, until
 from native_samples import runner
 
 from kit import cli
@@ -78,9 +78,11 @@ class World:
 
     def __init__(self, device, server, how, back):
         self.device, self._server, self._how, self._back = device, server, how, back
-        self.breaking, self.broken = None, False
+        self.breaking, self.broken, self._endless = None, False, False
 
     def wrap(self, phase):
+        self._endless = not self._back and phase in ("start", "run", "poll")
+
         def wrapped(inner):
             self.breaking = Breaking(inner, phase, self.cut)
             return self.breaking
@@ -89,12 +91,17 @@ class World:
 
     def cut(self):
         self.broken = True
+        if self._endless:
+            threading.Thread(target=until, args=[self._is_halted], daemon=True).start()
         if self._how == "device":
             self.device.kill_daemon()
         else:
             self._server("kill-server")
         if self._back:
             threading.Timer(0.4, self.mend).start()
+
+    def _is_halted(self):
+        return not self.broken or halt(self.device)
 
     def mend(self):
         self.broken = False
@@ -159,7 +166,7 @@ def test_what_stays_away_is_an_error_and_put_in_order_later(world, tiny_bundle, 
         output = f"{caught.value.message} {caught.value.hint}"
         assert ("adb start-server" in output) == (how == "server")
         if phase in ("run", "poll"):
-            assert runners(one.device), "it goes on without us"
+            assert outlives(one.device), "it goes on without us"
         one.mend()
         result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
     assert is_whole(result, PLAN.runs)
@@ -176,7 +183,7 @@ def test_the_command_line_says_it_and_the_next_one_cleans_up(
     before = one.device.state.settings()["global"]
 
     def cut():
-        until(lambda: bool(runners(one.device)), 60)
+        until(lambda: halt(one.device), 60)
         one.cut()
 
     thread = threading.Thread(target=cut)

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("direct")
 
 
 @pytest.fixture
-def device(new_device):
-    return new_device("x86_64", size_mb=128)
+def device(clean_device):
+    return clean_device
 
 
 @pytest.fixture
@@ -120,13 +120,13 @@ def test_too_little_space_is_reported_before_anything_travels(device, tmp_path):
 
 def test_a_device_that_fills_up_meanwhile_keeps_no_part(device, tmp_path):
     with connected(device.serial) as transport:
-        blobs = large(tmp_path, 40_000_000)
+        blobs = large(tmp_path, 8_000_000)
         with pytest.raises(DeviceError, match="No space left"):
             Store(transport, lambda *_: device.free(0.1)).put(blobs)
         assert device.files() == {}
         device.free(None)
         Store(transport).put(blobs)
-        assert inside(device) == {blobs["large"].sha256: 40_000_000}
+        assert inside(device) == {blobs["large"].sha256: 8_000_000}
 
 
 def test_a_storage_that_cannot_be_written_to_is_reported(device, files):

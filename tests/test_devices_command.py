@@ -26,8 +26,8 @@ def test_facts_describe_the_device(transport, x86_64_device):
     assert sum(len(cluster.cpus) for cluster in result.clusters) == result.cores
 
 
-def test_facts_depend_on_the_device(new_device):
-    device = new_device("x86_64", size_mb=64)
+def test_facts_depend_on_the_device(clean_device):
+    device = clean_device
     device.state.set(temperature=41.5, battery=17, battery_status=3, thermal_status=2)
     device.state.set(page_size=16384, online="0")
     with closing(selection.open_transport(device.serial)) as one:

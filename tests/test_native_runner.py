@@ -21,11 +21,14 @@ import numpy as np
 import pytest
 
 from kit import formats, user_cache
+from kit.artifact_key import ArtifactKey
+from kit.bench import answers
 from kit.devices import local
 from kit.errors import MissingTool, RunError
 from kit.runners import assemble, drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 from kit.runners.transcript import Transcript
+from kit.signature import stack
 
 pytestmark = pytest.mark.slow
 FORMATS = native.list_installed()
@@ -79,7 +82,8 @@ def test_it_answers_as_the_python_runtime(name, method, models, by_python, tmp_p
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_arm_runner_answers_the_same(name, models, by_python, tmp_path) -> None:
-    command = samples.emulated(tmp_path / "root")
+    processor = "cortex-a53" if name == "lite" else "cortex-a76"  # see below
+    command = samples.emulated(tmp_path / "root", processor)
     request = replace(samples.request(tmp_path, name, models[name, "static"]), warmup=0, iters=1)
     received = samples.run(samples.arm_runner(name), request, command)
     assert received.start is not None
@@ -87,8 +91,14 @@ def test_the_arm_runner_answers_the_same(name, models, by_python, tmp_path) -> N
     np.testing.assert_array_equal(samples.answer(request), by_python(name, "static"))
 
 
-@pytest.mark.parametrize("processor", ["cortex-a53", "cortex-a72"])
-@pytest.mark.parametrize("name", FORMATS)
+SEEN = [(name, processor) for name in FORMATS for processor in ("cortex-a53", "cortex-a72")]
+
+
+@pytest.mark.parametrize(
+    ("name", "processor"),
+    # Emulated, Lite's library takes six seconds to load: on this processor it answered above.
+    [pair for pair in SEEN if pair != ("lite", "cortex-a53")],
+)
 def test_the_arm_runner_sees_the_processor_that_is_emulated(name, processor, tmp_path) -> None:
     words = emulated_as(processor, name, tmp_path)
     done = subprocess.run([*words, "--format", name], capture_output=True, text=True)
@@ -144,21 +154,6 @@ def test_it_says_it_all(name, models, tmp_path) -> None:
     assert (end.cpu_ns or 0) > 0
 
 
-def test_time_ends_a_run_and_lines_come_before_its_end(models, tmp_path) -> None:
-    request = replace(
-        samples.request(tmp_path, "onnx", models["onnx", "static"]),
-        iters=1_000_000_000,
-        max_seconds=4.5,
-    )
-    lines, code = raw(samples.runner("onnx"), request.arguments())
-    assert code == 0
-    events = [json.loads(line)["event"] for line in lines]
-    assert events.count("iter") >= 3  # about every two seconds
-    assert events == sorted(
-        events, key=["start", "load", "first", "warm", "iter", "mem", "out", "end"].index
-    )
-
-
 def test_all_options_must_be_given(models, tmp_path) -> None:
     request = samples.request(tmp_path, "onnx", models["onnx", "static"])
     words = request.arguments()
@@ -203,23 +198,30 @@ def test_what_is_no_number_is_a_usage_error(option, value, models, tmp_path) -> 
     assert option in error.msg
 
 
-@pytest.mark.parametrize("name", FORMATS)
+IN_MAIN = [  # of the sources that all runners have in common
+    ({"threads": 0}, Exit.USAGE),
+    ({"input": "/nowhere"}, Exit.INPUT),
+    ({"inputs": "float32:1,3,99,99"}, Exit.INPUT),
+    ({"out": "/nowhere/out"}, Exit.OUTPUT),
+    ({"out": "/dev/full"}, Exit.OUTPUT),
+    ({"cpus": "8" + "0" * 200}, Exit.AFFINITY),
+]
+IN_BACKENDS = [
+    ({"model": "/nowhere"}, Exit.LOAD),
+    ({"model": "garbage"}, Exit.LOAD),
+    ({"inputs": "float32:1,6,96,48"}, Exit.RUN),
+    ({"profile": "/nowhere/profile"}, Exit.PROFILE),
+]
+
+
 @pytest.mark.parametrize(
-    ("change", "code"),
+    ("name", "change", "code"),
     [
-        ({"threads": 0}, Exit.USAGE),
-        ({"model": "/nowhere"}, Exit.LOAD),
-        ({"model": "garbage"}, Exit.LOAD),
-        ({"input": "/nowhere"}, Exit.INPUT),
-        ({"inputs": "float32:1,3,99,99"}, Exit.INPUT),
-        ({"inputs": "float32:1,6,96,48"}, Exit.RUN),
-        ({"out": "/nowhere/out"}, Exit.OUTPUT),
-        ({"out": "/dev/full"}, Exit.OUTPUT),
-        ({"cpus": "8" + "0" * 200}, Exit.AFFINITY),
-        ({"profile": "/nowhere/profile"}, Exit.PROFILE),
+        *(("onnx", *case) for case in IN_MAIN),
+        *((name, *case) for name in FORMATS for case in IN_BACKENDS),
     ],
 )
-def test_each_stage_fails_with_its_own_code(change, code, name, models, tmp_path) -> None:
+def test_each_stage_fails_with_its_own_code(name, change, code, models, tmp_path) -> None:
     if change.get("model") == "garbage":
         (tmp_path / "garbage").write_bytes(b"not a model" * 99)
         change = {"model": str(tmp_path / "garbage")}
@@ -258,8 +260,12 @@ def test_it_ends_when_kit_is_gone(models, tmp_path) -> None:
     assert not samples.alive(pid)
 
 
-def test_on_a_device_it_outlives_its_connection(models, tmp_path) -> None:
-    request = replace(samples.request(tmp_path, "onnx", models["onnx", "static"]), min_seconds=3.0)
+def test_on_a_device_it_outlives_its_connection_until_time_ends_it(models, tmp_path) -> None:
+    request = replace(
+        samples.request(tmp_path, "onnx", models["onnx", "static"]),
+        iters=1_000_000_000,
+        max_seconds=3.0,
+    )
     command = [*samples.here(samples.runner("onnx")), *request.arguments()]
     script = "import subprocess, sys; subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], 'w'))"
     log = tmp_path / "log"
@@ -268,7 +274,12 @@ def test_on_a_device_it_outlives_its_connection(models, tmp_path) -> None:
     deadline = time.monotonic() + 30
     while '"end"' not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert '"event":"end"' in log.read_text()
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert events.count("iter") >= 2  # lines come about every two seconds
+    assert events == sorted(
+        events, key=["start", "load", "first", "warm", "iter", "mem", "out", "end"].index
+    )
+    assert events[-1] == "end"
 
 
 def without_output(folder: Path) -> Path:
@@ -301,23 +312,43 @@ def test_a_model_without_output_is_an_error(runner, tmp_path) -> None:
 # broken files ----------------------------------------------------------------------------
 
 
+TURNS = {"lite": 16}  # of 40: its library takes ten times as long to load as the others
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_broken_model_file_never_hangs_it(name, models, tmp_path) -> None:
-    whole = models[name, "static"].read_bytes()
-    chance, ends = random.Random(name), Counter[int]()
+def test_a_broken_model_file_never_hangs_it(name, models, by_python, tmp_path) -> None:
+    """It is refused, or kit notices what is wrong with its answer."""
+    chance, ends, turns = random.Random(name), Counter[int](), TURNS.get(name, 40)
     request = replace(
         samples.request(tmp_path, name, tmp_path / "broken"), warmup=0, iters=1, max_seconds=1.0
     )
-    for turn in range(40):
+    for turn in range(turns):
+        method = ("static", "none")[turn // 4 % 2]
+        whole = models[name, method].read_bytes()
         (tmp_path / "broken").write_bytes(broken(whole, turn, chance))
+        Path(request.out).unlink(missing_ok=True)
         lines, code = raw(samples.runner(name), request.arguments())
         ends[code] += 1
         last = protocol.parse(lines[-1]) if lines else None
         # A runtime may also abort or crash: then the signal says so, and no line claims an end.
         ended = {0: protocol.End}.get(code, protocol.Error if code > 0 else protocol.Start)
         assert isinstance(last, ended) or (code < 0 and not isinstance(last, protocol.End))
+        if code == 0 and method == "none" and is_believed(request, by_python(name, method)):
+            # 40 dB is what a float answer is held to.
+            noise = np.square(samples.answer(request) - by_python(name, method)).sum()
+            assert noise <= 1.0001e-4 * np.square(by_python(name, method)).sum()
     assert set(ends) <= {0, Exit.LOAD, Exit.INPUT, Exit.RUN, -6, -11, -7, -8}
-    assert ends[Exit.LOAD] > 10
+    assert ends[Exit.LOAD] > turns / 4
+
+
+def is_believed(request: Request, expected: np.ndarray) -> bool:
+    """Whether kit takes an answer of a float file for the one that it should be."""
+    answer, golden = Path(request.out).read_bytes(), stack("logits", expected[None])
+    try:
+        answers.check(ArtifactKey(request.format, "fp32"), "none", answer, golden)
+    except RunError:
+        return False
+    return True
 
 
 def broken(whole: bytes, turn: int, chance: random.Random) -> bytes:

@@ -10,6 +10,8 @@ import time
 from contextlib import closing
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from transport_samples import FOLDER, SILENCE, WAYS
 from virtual_device.relay import Relay
 
@@ -26,7 +28,7 @@ def test_lost_connection_is_noticed_and_comes_back(
     x86_64_device, reach, tmp_path, way, how, during
 ):
     source, back = tmp_path / "source", tmp_path / "back"
-    source.write_bytes(os.urandom(30_000_000))
+    source.write_bytes(os.urandom(8_000_000))
     with Relay(x86_64_device.port) as relay, closing(reach(way, relay.serial)) as one:
         one.push(source, f"{FOLDER}/kit-test/whole")
         before = time.monotonic()
@@ -35,10 +37,10 @@ def test_lost_connection_is_noticed_and_comes_back(
                 threading.Timer(0.5, relay.cut, [how]).start()
                 one.shell("echo begun; sleep 100", timeout=100)
             elif during == "push":
-                relay.cut(how, after=5_000_000, direction="to_device")
+                relay.cut(how, after=3_000_000, direction="to_device")
                 one.push(source, f"{FOLDER}/kit-test/part")
             else:
-                relay.cut(how, after=5_000_000, direction="from_device")
+                relay.cut(how, after=3_000_000, direction="from_device")
                 one.pull(f"{FOLDER}/kit-test/whole", back, 1 << 30)
         assert relay.happened.wait(10)  # the relay notes it a moment after the cut
         assert time.monotonic() - before < 30, "the whole timeout passed"
@@ -75,8 +77,8 @@ def test_a_server_gets_a_moment_to_have_a_device_back(x86_64_device, reach, away
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_killed_daemon_is_noticed_and_comes_back(new_device, reach, way):
-    device = new_device("x86_64", size_mb=64)
+def test_killed_daemon_is_noticed_and_comes_back(clean_device, reach, way):
+    device = clean_device
     with closing(reach(way, device.serial)) as one:
         threading.Timer(0.5, device.kill_daemon).start()
         with pytest.raises(DeviceLost):
@@ -114,11 +116,17 @@ def test_server_tells_an_unknown_key(x86_64_device, adb_server, monkeypatch, cap
         assert "accept 'Allow USB debugging?'" in capsys.readouterr().out
 
 
-def test_key_is_made_once_and_only_for_its_owner(x86_64_device, tmp_path):
+@pytest.fixture
+def own_keys(monkeypatch, tmp_path):
+    monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path / "keys"))
+
+
+def test_key_is_made_once_and_only_for_its_owner(x86_64_device, own_keys, tmp_path):
     selection.open_transport(x86_64_device.serial).close()
     key, public = tmp_path / "keys/adbkey", tmp_path / "keys/adbkey.pub"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes(), public.read_bytes()
+    assert adb_keys.signer().public_key.split()[0] == before[1].split()[0]
     public.unlink()  # as after a careless copy: the other half is enough
     with Relay(x86_64_device.port, keys=[]) as relay:
         relay_key = tmp_path / "again.pub"
@@ -130,9 +138,23 @@ def test_key_is_made_once_and_only_for_its_owner(x86_64_device, tmp_path):
     assert sorted(p.name for p in key.parent.iterdir()) == ["adbkey"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\0 not a key", b"-----BEGIN PRIVATE KEY-----\n"])
-def test_broken_key_is_reported_and_kept(x86_64_device, tmp_path, content):
-    key = tmp_path / "keys/adbkey"
+def pem(key) -> bytes:
+    forms = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(*forms, serialization.NoEncryption())
+
+
+BROKEN = {
+    "empty": lambda: b"",
+    "no key": lambda: b"\xff\0 not a key",
+    "cut off": lambda: b"-----BEGIN PRIVATE KEY-----\n",
+    "of a curve": lambda: pem(ec.generate_private_key(ec.SECP256R1())),
+    "longer": lambda: pem(rsa.generate_private_key(65537, 3072)),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_key_is_reported_and_kept(x86_64_device, own_keys, tmp_path, kind):
+    key, content = tmp_path / "keys/adbkey", BROKEN[kind]()
     key.parent.mkdir()
     key.write_bytes(content)
     with pytest.raises(DeviceError, match="is not an RSA key"):

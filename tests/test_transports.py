@@ -117,12 +117,12 @@ def test_refusals_of_files_leave_the_device_usable(transport, tmp_path):
     assert transport.shell("echo fine").stdout == "fine\n"
 
 
-def test_full_device_is_reported(new_device, reach, tmp_path):
+def test_full_device_is_reported(clean_device, reach, tmp_path):
     source = tmp_path / "source"
     source.write_bytes(bytes(20_000_000))
-    device = new_device("x86_64", size_mb=8)
+    clean_device.free(8)
     for way in WAYS[::-1]:  # the direct one first: afterwards the server has the device
-        with closing(reach(way, device.serial)) as one:
+        with closing(reach(way, clean_device.serial)) as one:
             with pytest.raises(DeviceError, match="No space left on device") as caught:
                 one.push(source, f"{FOLDER}/x")
             assert "make space on the device" in caught.value.hint

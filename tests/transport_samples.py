@@ -29,11 +29,11 @@ NAMES = (
 
 
 @pytest.fixture
-def no_settings(monkeypatch, tmp_path):
-    """No adb server of this machine, no chosen device, keys of the test's own."""
+def no_settings(monkeypatch, adb_keys):
+    """No adb server of this machine, no chosen device, and keys that are no user's."""
     for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path / "keys"))
+    monkeypatch.setenv("ANDROID_USER_HOME", str(adb_keys))
     with ports.closed() as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         yield

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import struct
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,9 @@ from kit.errors import DeviceError
 
 if TYPE_CHECKING:
     from adb_shell.auth.sign_cryptography import CryptographySigner
+
+_BYTES = 256  # of a modulus
+_WORD = 1 << 32
 
 
 def folder() -> Path:
@@ -30,32 +35,50 @@ def signer() -> CryptographySigner:
     try:
         if not path.exists():
             _make(path)
-        return _signer(path)
+        return _read(path.read_bytes())
     except OSError as exc:
         raise DeviceError(
             f"cannot use the key {exc.filename or path}: {exc.strerror}",
             "check its permissions; ANDROID_USER_HOME can name another folder",
         ) from exc
-    except (ValueError, TypeError, AttributeError) as exc:  # of cryptography: no PEM, not RSA …
+    except (ValueError, TypeError, OverflowError) as exc:  # no PEM, not RSA, too long …
         raise DeviceError(
             f"{path} is not an RSA key that can be read",
             "rename it; a new one is made, which each device asks about again",
         ) from exc
 
 
-def _signer(path: Path) -> CryptographySigner:
-    from adb_shell.auth.keygen import encode_pubkey, get_user_info
+@lru_cache(maxsize=1)
+def _read(content: bytes) -> CryptographySigner:
+    """Return a signer with the key of a file, which is verified once, not for each connection."""
+    from adb_shell.auth.keygen import get_user_info
     from adb_shell.auth.sign_cryptography import CryptographySigner
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     class Signer(CryptographySigner):  # type: ignore[misc]  # adb-shell ships no types
         def __init__(self) -> None:
+            key = load_pem_private_key(content, None)
+            if not isinstance(key, RSAPrivateKey):
+                raise TypeError(f"a key of {type(key).__name__}")
+            self.rsa_key = key
             # Computed rather than read: the file with the public key may be missing.
-            text = base64.b64encode(encode_pubkey(str(path))).decode() + get_user_info()
+            public = key.public_key().public_numbers()
+            text = base64.b64encode(encode_public(public.n, public.e)).decode() + get_user_info()
             self.public_key = text.encode()
-            self.rsa_key = load_pem_private_key(path.read_bytes(), None)
 
     return Signer()
+
+
+def encode_public(modulus: int, exponent: int) -> bytes:
+    """Return a public key of 2048 bits as Android's daemon reads it.
+
+    https://android.googlesource.com/platform/system/core/+/refs/heads/main/libcrypto_utils
+    """
+    inverse = _WORD - pow(modulus, -1, _WORD)  # with the next, of Montgomery's multiplication
+    square = pow(2, 16 * _BYTES, modulus)
+    numbers = (number.to_bytes(_BYTES, "little") for number in (modulus, square))
+    return struct.pack(f"<II{_BYTES}s{_BYTES}sI", _BYTES // 4, inverse, *numbers, exponent)
 
 
 def _make(path: Path) -> None:

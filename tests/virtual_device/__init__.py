@@ -11,9 +11,23 @@ the kernel is this machine's, so x86_64 programs start on the arm64 device too.
 of a connection.
 """
 
-from virtual_device.device import Device, Process
-from virtual_device.launch import devices, running, start
-from virtual_device.roots import CannotRun
-from virtual_device.state import Call, State
+from importlib import import_module
 
-__all__ = ["Call", "CannotRun", "Device", "Process", "State", "devices", "running", "start"]
+_HOMES = {
+    "Call": "state",
+    "CannotRun": "roots",
+    "Device": "device",
+    "Process": "device",
+    "State": "state",
+    "devices": "launch",
+    "running": "launch",
+    "start": "launch",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for: process 1 of each device is of this package, and needs little."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

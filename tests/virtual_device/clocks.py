@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 from virtual_device.roots import CannotRun
@@ -25,12 +27,20 @@ def make(folder: Path) -> None:
     Raises:
         CannotRun: there is no compiler.
     """
+    (folder / LIBRARY).write_bytes(_compiled())
+    jump(folder, 0)
+
+
+@cache
+def _compiled() -> bytes:
     compiler = shutil.which("g++")
     if compiler is None:
         raise CannotRun("a time of day that jumps needs Debian's g++")
-    words = ["-shared", "-fPIC", "-O2", "-o", str(folder / LIBRARY), str(_SOURCE)]
-    subprocess.run([compiler, *words], check=True)
-    jump(folder, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, LIBRARY)
+        words = ["-shared", "-fPIC", "-O2", "-o", str(library), str(_SOURCE)]
+        subprocess.run([compiler, *words], check=True)
+        return library.read_bytes()
 
 
 def jump(folder: Path, seconds: float) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import virtual_device
-from virtual_device import ports
+from virtual_device import confine, ports
 from virtual_device.device import Device
 
 NewDevice = Callable[..., Device]
@@ -91,27 +91,49 @@ def arm64_device(shared_arm64: Device) -> Iterator[Device]:
         yield shared_arm64
 
 
+@pytest.fixture(scope="session")
+def renew_x86_64() -> Iterator[Callable[[], Device]]:
+    """Return a function: the device of `clean_device`, as new each time."""
+    with ExitStack() as stack:
+        kept: list[Device] = []
+
+        def renewed() -> Device:
+            if kept and kept[0].alive and not os.environ.get(confine.PROOT):
+                kept[0].renew()
+            else:
+                kept[:] = [_start(stack, "x86_64", size_mb=192)]
+            return kept[0]
+
+        yield renewed
+
+
+@pytest.fixture
+def clean_device(renew_x86_64: Callable[[], Device]) -> Device:
+    """A device of 192 MB at host speed as new, for less than a `new_device`."""
+    return renew_x86_64()
+
+
 @pytest.fixture
 def new_device() -> Iterator[NewDevice]:
     """Starts devices of the test's own: `new_device("x86_64", size_mb=64)`."""
     with ExitStack() as stack:
 
         def start(arch: str = "x86_64", **options: int) -> Device:
-            try:
-                return stack.enter_context(virtual_device.running(arch, **options))
-            except virtual_device.CannotRun as exc:
-                pytest.skip(str(exc))
+            return _start(stack, arch, **options)
 
         yield start
 
 
 def _running(arch: str) -> Iterator[Device]:
     with ExitStack() as stack:
-        try:
-            device = stack.enter_context(virtual_device.running(arch))
-        except virtual_device.CannotRun as exc:
-            pytest.skip(str(exc))
-        yield device
+        yield _start(stack, arch)
+
+
+def _start(stack: ExitStack, arch: str, **options: int) -> Device:
+    try:
+        return stack.enter_context(virtual_device.running(arch, **options))
+    except virtual_device.CannotRun as exc:
+        pytest.skip(str(exc))
 
 
 @contextmanager

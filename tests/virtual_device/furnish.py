@@ -35,7 +35,7 @@ def furnish(folder: Path, arch: str, port: int) -> None:
         replace(folder / "values/props" / name, value)
     for name in ("settings/global", "settings/secure", "settings/system", "packages", "dumpsys"):
         (folder / "values" / name).mkdir(parents=True)
-    (folder / "storage").mkdir()  # of proot; namespaces have a file system of their own
+    (folder / "storage").mkdir(exist_ok=True)  # of proot; namespaces have one of their own
     (folder / BOOT_ID).write_text(f"{uuid.uuid4()}\n")
     (folder / "cpuinfo").write_text(profile.cpuinfo())
     profile.write_sys(folder / "sys", arch)

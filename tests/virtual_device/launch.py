@@ -127,7 +127,9 @@ def _launch(folder: Path, listener: int, lock: int, lifeline: int | None, proot:
     ready, output = os.pipe()
     kept = [listener, output] if lifeline is None else [listener, output, lifeline]
     command = [] if proot else ["unshare", *confine.NAMESPACES, "--fork", "--kill-child"]
-    command += [sys.executable, "-m", "virtual_device.supervisor", str(folder), *map(str, kept)]
+    # Without installed packages, whose import hooks take longer than all the rest of a start.
+    command += [sys.executable, *([] if proot else ["-S"])]
+    command += ["-m", "virtual_device.supervisor", str(folder), *map(str, kept)]
     with (folder / "supervisor.log").open("w") as log:
         process = subprocess.Popen(
             command,

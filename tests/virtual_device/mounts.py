@@ -17,6 +17,7 @@ NODES = ("null", "zero", "full", "random", "urandom", "tty")
 CLOSED = ("proc/sys", "proc/sysrq-trigger", "proc/irq", "proc/bus", "proc/fs")
 STORAGE = "data/local/tmp"
 BOOT_ID = "boot_id"  # a file that each start of the device writes anew
+FURNISHED = ("values", "sys", "system")  # folders of the device's own folder
 STORAGE_OPTIONS = "nosuid,nodev,noatime"
 
 

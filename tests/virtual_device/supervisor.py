@@ -34,13 +34,14 @@ class Supervisor:
     """Runs one device.
 
     Args:
-        config: arch, root, folder, size_mb, qemu, proot, as `device.start` wrote them.
+        config: arch, root, folder, size_mb, port, qemu, proot, as `launch.start` wrote them.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.arch, self.size_mb = config["arch"], config["size_mb"]
         self.root, self.folder = Path(config["root"]), Path(config["folder"])
         self.qemu, self.proot = config["qemu"], config["proot"]
+        self.outer_port = config["port"]  # where the host reaches it
         self.storage = self.root / mounts.STORAGE
         self.port = ports.free() if self.proot else INNER_PORT
         self.daemon: subprocess.Popen[bytes] | None = None
@@ -80,6 +81,21 @@ class Supervisor:
         os.kill(-1, signal.SIGKILL)  # all of this process namespace but this process
         self.restart()
 
+    def renew(self) -> None:
+        """End every process, remove every file, and start as a new device."""
+        from virtual_device.furnish import furnish
+
+        self.booted = []
+        os.kill(-1, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)  # what is gone writes nothing any more
+        mounts.change_storage(self.root, f"rw,size={self.size_mb}m")
+        for place in (self.storage, *(self.folder / name for name in mounts.FURNISHED)):
+            empty(place)
+        furnish(self.folder, self.arch, self.outer_port)
+        self.restart()
+
     def end_daemon(self) -> None:
         """Kill the daemon, under proot with all that it started."""
         assert self.daemon is not None
@@ -96,6 +112,8 @@ class Supervisor:
             raise ValueError("proot gives neither a size, nor a mode, nor a start of its own")
         if name == "reboot":  # uptime in seconds
             return self.reboot(value)
+        if name == "renew":
+            return self.renew()
         if name == "free":  # bytes left in /data/local/tmp
             room = os.statvfs(self.storage)
             used = (room.f_blocks - room.f_bfree) * room.f_frsize
@@ -119,6 +137,12 @@ class Supervisor:
             time.sleep(0.01)
         last = (self.folder / "adbd.log").read_text(errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(f"the adb daemon did not come up, its last words: {''.join(last)!r}")
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder; the folder stays, for it may be mounted."""
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _environment(arch: str, port: int) -> dict[str, str]:

@@ -1,7 +1,8 @@
 // PyTorch's Lite Interpreter on qnnpack; settings are those of kit/formats/lite/session.py.
-#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/record_function.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/jit/mobile/import.h>

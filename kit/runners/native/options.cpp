@@ -1,9 +1,6 @@
 // The command line: every option is required, and every number is validated.
 #include <charconv>
-#include <cmath>
-#include <functional>
-#include <map>
-#include <set>
+#include <iterator>
 #include <stdexcept>
 
 #include "runner.h"
@@ -37,7 +34,7 @@ int64_t integer(const std::string& name, const std::string& text, int64_t least,
 
 double seconds(const std::string& name, const std::string& text) {
   double number = 0;
-  if (!read(text, number) || !std::isfinite(number) || number < 0 || number > kMaxSeconds) {
+  if (!read(text, number) || !(number >= 0 && number <= kMaxSeconds)) {  // nor not a number
     refuse(name, text, "seconds, 0 or more");
   }
   return number;
@@ -60,45 +57,57 @@ std::string mask(const std::string& name, const std::string& text) {
   return text;
 }
 
-using Setter = std::function<void(Options&, const std::string& name, const std::string& text)>;
+struct Option {
+  const char* name;
+  void (*set)(Options& options, const std::string& name, const std::string& text);
+};
 
-Setter text_of(std::string Options::*member) {
-  return [member](Options& o, const std::string&, const std::string& text) { o.*member = text; };
+template <std::string Options::*member>
+void set_text(Options& options, const std::string&, const std::string& text) {
+  options.*member = text;
 }
 
-Setter count_of(int64_t Options::*member, int64_t least, int64_t most) {
-  return [=](Options& o, const std::string& name, const std::string& text) {
-    o.*member = integer(name, text, least, most);
-  };
+template <int64_t Options::*member, int64_t least, int64_t most>
+void set_count(Options& options, const std::string& name, const std::string& text) {
+  options.*member = integer(name, text, least, most);
 }
 
-Setter seconds_of(double Options::*member) {
-  return [member](Options& o, const std::string& name, const std::string& text) {
-    o.*member = seconds(name, text);
-  };
+template <double Options::*member>
+void set_seconds(Options& options, const std::string& name, const std::string& text) {
+  options.*member = seconds(name, text);
 }
 
-const std::map<std::string, Setter>& setters() {
-  static const std::map<std::string, Setter> all = {
-      {"--format", text_of(&Options::format)},
-      {"--model", text_of(&Options::model)},
-      {"--in", text_of(&Options::input)},
-      {"--out", text_of(&Options::out)},
-      {"--profile", text_of(&Options::profile)},
-      {"--warmup", count_of(&Options::warmup, 0, 1'000'000'000)},
-      {"--rows", count_of(&Options::rows, 1, 1'000'000)},
-      {"--iters", count_of(&Options::iters, 1, 1'000'000'000)},
-      {"--threads", count_of(&Options::threads, 1, 1024)},
-      {"--warmup-seconds", seconds_of(&Options::warmup_seconds)},
-      {"--min-seconds", seconds_of(&Options::min_seconds)},
-      {"--max-seconds", seconds_of(&Options::max_seconds)},
-      {"--cpus", [](Options& o, const std::string& name, const std::string& text) {
-         o.cpus = mask(name, text);
-       }},
-      {"--inputs", [](Options& o, const std::string& name, const std::string& text) {
-         o.inputs = specs(name, text);
-       }}};
-  return all;
+void set_cpus(Options& options, const std::string& name, const std::string& text) {
+  options.cpus = mask(name, text);
+}
+
+void set_inputs(Options& options, const std::string& name, const std::string& text) {
+  options.inputs = specs(name, text);
+}
+
+// Pointers to functions: std::function and std::map take longer to compile than all the rest.
+constexpr Option kOptions[] = {
+    {"--cpus", set_cpus},
+    {"--format", set_text<&Options::format>},
+    {"--in", set_text<&Options::input>},
+    {"--inputs", set_inputs},
+    {"--iters", set_count<&Options::iters, 1, 1'000'000'000>},
+    {"--max-seconds", set_seconds<&Options::max_seconds>},
+    {"--min-seconds", set_seconds<&Options::min_seconds>},
+    {"--model", set_text<&Options::model>},
+    {"--out", set_text<&Options::out>},
+    {"--profile", set_text<&Options::profile>},
+    {"--rows", set_count<&Options::rows, 1, 1'000'000>},
+    {"--threads", set_count<&Options::threads, 1, 1024>},
+    {"--warmup", set_count<&Options::warmup, 0, 1'000'000'000>},
+    {"--warmup-seconds", set_seconds<&Options::warmup_seconds>}};
+constexpr size_t kCount = std::size(kOptions);
+
+size_t find(const std::string& name) {
+  for (size_t i = 0; i < kCount; ++i) {
+    if (name == kOptions[i].name) return i;
+  }
+  throw std::invalid_argument("unrecognized option: " + name);
 }
 
 }  // namespace
@@ -111,17 +120,16 @@ size_t Options::bytes() const {
 
 Options parse(int count, char** words) {
   Options options;
-  std::set<std::string> given;
+  bool given[kCount] = {};
   for (int i = 1; i < count; i += 2) {
     const std::string name = words[i];
-    const auto setter = setters().find(name);
-    if (setter == setters().end()) throw std::invalid_argument("unrecognized option: " + name);
+    const size_t at = find(name);
     if (i + 1 == count) throw std::invalid_argument(name + " lacks its value");
-    setter->second(options, name, words[i + 1]);
-    given.insert(name);
+    kOptions[at].set(options, name, words[i + 1]);
+    given[at] = true;
   }
-  for (const auto& [name, setter] : setters()) {
-    if (!given.count(name)) throw std::invalid_argument(name + " is required");
+  for (size_t i = 0; i < kCount; ++i) {
+    if (!given[i]) throw std::invalid_argument(std::string(kOptions[i].name) + " is required");
   }
   if (options.bytes() > kMaxBytes / static_cast<size_t>(options.rows)) {
     refuse("--rows", std::to_string(options.rows), "fewer inputs of this shape");

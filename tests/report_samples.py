@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kit.artifact_key import derive_precision
-from kit.results.accuracy import AccuracyResult, AccuracyRow
+from kit.results.accuracy import AccuracyResult, AccuracyRow, Metric
 from kit.results.context import (
     ArtifactRef,
     BundleRef,
@@ -196,3 +196,22 @@ def accuracy(quantize: str = "static", **changes: Any) -> AccuracyResult:
 
 def everything() -> list[LatencyResult | AccuracyResult]:
     return [latency(), latency("none"), accuracy(), accuracy("none")]
+
+
+def segmented(**changes: Any) -> AccuracyResult:
+    """Return an evaluation of a segmentation: no top-1, and a mean IoU."""
+    result = accuracy(task="image-segmentation", **changes)
+    rows = [
+        row.model_copy(
+            update={
+                "top1": None,
+                "top5": None,
+                "metrics": (
+                    Metric(name="mean IoU", value=90.0 - number, unit="%"),
+                    Metric(name="pixel accuracy", value=99.0, unit="%"),
+                ),
+            }
+        )
+        for number, row in enumerate(result.rows)
+    ]
+    return result.model_copy(update={"rows": tuple(rows)})

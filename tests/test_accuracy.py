@@ -274,10 +274,14 @@ def test_class_folders_of_another_data_set_are_refused(tiny, tmp_path):
     with pytest.raises(PictureError, match="none of the 4 folders of set is a class") as caught:
         evaluate(tiny, root)
     assert "and the bundle has no names of classes: 'cat', 'dog', 'eel' …" in caught.value.message
-    assert "none" in caught.value.hint
+    assert caught.value.hint.startswith("build it with --labels NAMES.txt")
+    assert caught.value.hint.endswith("`kit eval --labels` takes a table, or none")
     named = make(tmp_path / "b", {"lite": net()}, labels=list("abcdefg"))
-    with pytest.raises(PictureError, match=r"is a class of the model: 'cat', 'dog', 'eel' …"):
+    with pytest.raises(
+        PictureError, match=r"is a class of the model: 'cat', 'dog', 'eel' …"
+    ) as caught:
         evaluate(named, root)
+    assert caught.value.hint.startswith("name folders by index")
     actual = evaluate(named, root, labels="none")
     assert (actual.rows[0].images, actual.rows[0].top1) == (8, None)
 

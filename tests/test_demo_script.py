@@ -46,6 +46,35 @@ def demo(root: Path, *arguments: str, cwd: Path | None = None, **environment: st
     )
 
 
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_of_the_virtual_device_sets_nothing_up(place, words):
+    shutil.copy(SCRIPTS / "virtual-device", place / "scripts")
+    done = subprocess.run(
+        [place / "scripts" / "virtual-device", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: scripts/virtual-device COMMAND")
+    assert names(place) == ["bin", "scripts"]
+
+
+@pytest.mark.parametrize("has_kit", [True, False])
+def test_the_virtual_device_takes_an_active_environment_with_kit(place, has_kit):
+    shutil.copy(SCRIPTS / "virtual-device", place / "scripts")
+    python = place / "bin" / "python"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit {int(not has_kit)}\necho "$PWD" "$@"\n')
+    python.chmod(0o755)
+    environment = {"PATH": f"{place}/bin:/usr/bin:/bin", "VIRTUAL_ENV": "x"}
+    done = subprocess.run(
+        [place / "scripts" / "virtual-device", "list"],
+        cwd=place.parent,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.stdout == f"{place} -m virtual_device list\n"
+    assert (place / "set-up").exists() != has_kit
+
+
 def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from report_samples import PHONE, VIRTUAL, accuracy, everything, latency, run
+from report_samples import PHONE, VIRTUAL, accuracy, everything, identity, latency, run, segmented
 
 from kit.notices import new_notice, read_text
-from kit.report import headline, model, notices, page, tables, text
+from kit.report import changes, headline, model, notices, page, scatter, tables, text
 from kit.report.cells import Cell
 from kit.report.rows import Report, Row
-from kit.results.latency import Process, Run
+from kit.results.latency import LatencyResult, Process, Run
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,26 @@ def test_the_overview_of_a_row_is_exact(report: Report) -> None:
     }
     assert cells(table, "int8 .ptl")["Against own fp32"] == "0.77×|0.76 to 0.77, slower"
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
+
+
+def test_the_overview_has_the_metric_of_a_task_without_top1() -> None:
+    report = model.build([latency(), segmented()])
+    table = tables.overview(report.settings[0], report)
+    assert cells(table, "int8 .pte")["mean IoU, %"] == "88|96.0 % agree"
+    assert "Top-1, %" not in table.columns
+    assert not {"Top-1, %", "Top-5, %", "Drop, points"} & set(tables.accuracy(report).columns)
+    drawing = scatter.size_and_accuracy(report)
+    assert drawing is not None
+    assert drawing.title == "Size of the file and mean IoU"
+
+
+def test_the_overview_has_the_agreement_without_labels_and_metrics() -> None:
+    result = segmented()
+    bare = tuple(row.model_copy(update={"metrics": ()}) for row in result.rows)
+    report = model.build([latency(), result.model_copy(update={"rows": bare})])
+    table = tables.overview(report.settings[0], report)
+    assert cells(table, "int8 .pte")["Agreement, %"] == "96.0"
+    assert tables.overview(report.settings[0], report).columns[1] == "Agreement, %"
 
 
 def test_latency_accuracy_and_parity_are_exact(report: Report) -> None:
@@ -147,6 +167,62 @@ def uneven(quantize: str, *medians: float) -> Run:
     return run("onnx", quantize, 1, processes=processes)
 
 
+def changed(scale: float, count: int = 3) -> list[LatencyResult]:
+    """Return one measurement of two bundles, the second of which takes `scale` of the time."""
+    before = latency(runs=(run("onnx", "static", 4.0), run("reference", "none", 20.0)))
+    (own, eager) = before.runs
+
+    def stretch(process: Process) -> Process:
+        samples = tuple(int(ns * scale) for ns in process.samples_ns)
+        return process.model_copy(update={"samples_ns": samples})
+
+    after = own.model_copy(update={"processes": tuple(map(stretch, own.processes))})
+    runs = [(own, eager), (after,)]
+    return [
+        before.model_copy(
+            update={
+                "bundle": before.bundle.model_copy(update={"name": name, "hash": name[0] * 64}),
+                "runs": tuple(
+                    one.model_copy(update={"processes": one.processes[:count]}) for one in own_runs
+                ),
+            }
+        )
+        for name, own_runs in zip(("before", "after"), runs, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scale", "count", "expected"),
+    [
+        (1.5, 3, "after|before|1.50×, 1.50 to 1.50|slower"),
+        (0.5, 3, "before|after|2.00×, 2.00 to 2.00|slower"),
+        (1.001, 3, "after|before|1.00×, 1.00 to 1.00|no difference"),
+        (1.5, 2, "after|before|1.50×, too few processes|not known"),
+    ],
+)
+def test_the_same_file_of_two_bundles_is_compared(scale, count, expected) -> None:
+    report = model.build(changed(scale, count))
+    (line,) = changes.tabulate(report).lines
+    words = [", ".join(filter(None, (cell.text, cell.note))) for cell in line.cells]
+    assert "|".join(words) == expected
+    sentences = headline.write(report).details
+    slow, fast, times, verdict = expected.split("|")
+    assert (
+        f"int8 .onnx of {slow} takes {times[:4]} times the time of that of {fast}." in sentences
+    ) == (verdict == "slower")
+
+
+def test_bundles_of_different_measurements_are_not_compared() -> None:
+    before, after = changed(1.5)
+    apart = after.model_copy(update={"identity": identity(5)})
+    assert changes.tabulate(model.build([before, apart])).lines == ()
+
+
+def test_the_headline_has_the_metric_of_a_task() -> None:
+    sentence = headline.write(model.build([latency(), segmented()])).sentence
+    assert "with a mean IoU of 88 % and 96.0 % agreement" in sentence.replace(text.NBSP, " ")
+
+
 def test_the_headline_is_computed(report: Report) -> None:
     result = headline.write(report)
     assert result.sentence == (
@@ -187,7 +263,7 @@ def test_the_headline_is_computed(report: Report) -> None:
                 latency(runs=(uneven("static", 2.0, 2.0),)),
                 latency("none", runs=(uneven("none", 6.0, 6.0),)),
             ],
-            "int8 .onnx is not distinguishable from its own fp32 with so few processes.",
+            "int8 .onnx takes 2.00 ms, by too few processes to compare it with its own fp32.",
         ),
         ([latency(runs=(run("onnx", "static", 4.4),))], "int8 .onnx takes 4.39 ms."),
         ([latency("none", runs=(run("onnx", "none", 7.4),))], "fp32 .onnx takes 7.38 ms."),

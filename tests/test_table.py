@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_samples import PHONE, VIRTUAL, accuracy, bundle, everything, identity, latency, run
+from report_samples import (
+    PHONE,
+    VIRTUAL,
+    accuracy,
+    bundle,
+    everything,
+    identity,
+    latency,
+    run,
+    segmented,
+)
 from test_report_browser import BROWSER, probe
 
 from kit import bundle as bundles
@@ -53,6 +63,28 @@ def test_unmeasured_cells_are_empty():
     assert timed["Median, ms"].text
     assert evaluated["Median, ms"].text == evaluated["p90, ms"].text == ""
     assert evaluated["Top-1, %"].text == "82.9"
+
+
+def test_the_first_metric_of_a_task_without_top1_takes_its_place():
+    overview = mark_front(build([], [latency(), segmented()]))
+    (table,) = list_tables(overview)
+    assert table.columns[:3] == ("Size, MB", "mean IoU, %", "Agreement, %")
+    assert [line.cells[1].text for line in table.lines] == ["90", "88", "89", "87"]
+    points, what = find_points(overview)
+    assert what == "mean IoU"
+    assert [point.accuracy for point in points] == [88, 89, 87]
+    # Beside a classifier both columns are there.
+    other = latency(bundle=bundle("none", model="net", name="net", hash="c" * 64), runs=())
+    scored = accuracy(bundle=other.bundle)
+    (table, *_) = list_tables(build([], [latency(), segmented(), scored]))
+    assert table.columns[:3] == ("Size, MB", "Top-1, %", "mean IoU, %")
+
+
+def test_equal_answers_have_no_interval():
+    (table,) = list_tables(build([], [accuracy("none"), latency("none")]))
+    place = table.columns.index("Top-1, %")
+    notes = {line.cells[place].note.replace("\N{NO-BREAK SPACE}", " ") for line in table.lines[1:]}
+    assert notes == {"equal answers"}
 
 
 def test_virtual_devices_are_separate_and_unranked():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.report.contexts import name_measurement, utc
-from kit.results.accuracy import AccuracyResult, AccuracyRow
+from kit.results.accuracy import AccuracyResult, AccuracyRow, Metric
 from kit.results.context import BundleRef
 from kit.results.statistics import top1_margin95
 
@@ -43,6 +43,11 @@ class Accuracy:
     def picture_set(self) -> SetKey:
         """The key of comparable scores."""
         return self.pictures_sha256, self.row.images
+
+    @property
+    def metric(self) -> Metric | None:
+        """The first measure of the task's own, where there is no top-1; None without one."""
+        return next(iter(self.row.metrics), None) if self.row.top1 is None else None
 
     @property
     def moment(self) -> str:
@@ -95,6 +100,36 @@ def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:
     if reference.top1 is None or row.top1 is None:
         return None
     return 100 * (reference.top1 - row.top1)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a plot shows of evaluations, in percent.
+
+    Attributes:
+        name: of it, as plots show it.
+        is_score: whether the float model has a value to compare with, unlike for agreement.
+    """
+
+    name: str
+    is_score: bool
+    read: Callable[[Accuracy], float | None]
+
+
+def choose_measure(evaluated: Sequence[Accuracy]) -> Measure:
+    """Return top-1, or else a metric that all evaluations have in percent, or else agreement."""
+    if all(one.row.top1 is not None for one in evaluated):
+        return Measure("top-1", True, lambda one: _percent(one.row.top1))
+    metrics = [one.metric for one in evaluated]
+    names = {None if metric is None else (metric.name, metric.unit) for metric in metrics}
+    if len(names) == 1 and metrics[0] is not None and metrics[0].unit == "%":
+        name = metrics[0].name
+        return Measure(name, True, lambda one: None if one.metric is None else one.metric.value)
+    return Measure("agreement with fp32", False, lambda one: _percent(one.row.agreement))
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def choose(evaluated: Sequence[Accuracy]) -> dict[tuple[str, ArtifactKey], Accuracy]:

@@ -89,6 +89,26 @@ def top1(row: Row) -> Cell:
     return Cell(text.percent(accuracy.row.top1), _lost(accuracy))
 
 
+def metric(row: Row, heading: str) -> Cell:
+    """Return a metric of the task by its heading, and the agreement."""
+    accuracy = row.accuracy
+    if accuracy is None or accuracy.metric is None or accuracy.metric.heading != heading:
+        return Cell(NONE)
+    share = accuracy.row.agreement
+    note = "" if share is None else f"{text.percent(share)} % agree"
+    return Cell(f"{accuracy.metric.value:.4g}", note)
+
+
+def agreement(row: Row) -> Cell:
+    """Return the agreement with the float model in percent."""
+    return Cell(NONE if row.accuracy is None else text.percent(row.accuracy.row.agreement))
+
+
+def sqnr(row: Row) -> Cell:
+    """Return the SQNR against the float model in dB."""
+    return Cell(NONE if row.accuracy is None else text.decibels(row.accuracy.row.sqnr_db))
+
+
 def _lost(accuracy: Accuracy) -> str:
     if accuracy.drop is None or accuracy.margin is None:
         return ""

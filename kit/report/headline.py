@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kit.registry import CLASSIFICATION
-from kit.report import processors, text
+from kit.report import changes, processors, text
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting
 from kit.report.rows import Report, Row, Timing
@@ -37,7 +37,13 @@ def write(report: Report) -> Headline:
     place = f"On {setting.device.name}, " if len(real) > 1 else ""
     return Headline(
         place + _sentence(lead),
-        (*_size(lead, report), *_noise(lead.accuracy), *_slower(rows), *_chosen(lead, report)),
+        (
+            *changes.write_sentences(changes.find_changes(report, setting)),
+            *_size(lead, report),
+            *_noise(lead.accuracy),
+            *_slower(rows),
+            *_chosen(lead, report),
+        ),
     )
 
 
@@ -61,14 +67,18 @@ def _subject(row: Row) -> str:
 
 
 def _speed(timing: Timing) -> str:
-    parts = [
-        text.comparison(speedup, other)
+    compared = [
+        (speedup, other)
         for speedup, other in ((timing.vs_eager, EAGER), (timing.vs_fp32, OWN))
         if speedup is not None
     ]
-    if not parts:
-        return f"takes {text.significant(timing.median.median)}{NBSP}ms"
-    return f"is {' and '.join(parts)}"
+    takes = f"takes {text.significant(timing.median.median)}{NBSP}ms"
+    if not compared:
+        return takes
+    if all(speedup.interval is None for speedup, _ in compared):
+        others = " or ".join(other for _, other in compared)
+        return f"{takes}, by too few processes to compare it with {others}"
+    return f"is {' and '.join(text.comparison(*one) for one in compared)}"
 
 
 def _price(accuracy: Accuracy) -> str:
@@ -82,12 +92,22 @@ def _price(accuracy: Accuracy) -> str:
         share = text.percent(accuracy.row.agreement)
         if accuracy.task != CLASSIFICATION:  # its agreement may be that of pixels
             samples = text.count(accuracy.row.images, "sample")
-            return f"with {share}{NBSP}% agreement with fp32 on {samples}"
+            own = _write_metric(accuracy)
+            return f"with {own}{share}{NBSP}% agreement with fp32 on {samples}"
         number = text.count(accuracy.row.images, "picture")
         return f"with the answer of fp32 on {share}{NBSP}% of {number}"
     if abs(accuracy.drop) < 0.05:
         return "top-1 unchanged"
     return f"{abs(accuracy.drop):.1f} points of top-1 {'lost' if accuracy.drop > 0 else 'gained'}"
+
+
+def _write_metric(accuracy: Accuracy) -> str:
+    """Return ``mean IoU of 96.7 % and``, or nothing."""
+    metric = accuracy.metric
+    if metric is None:
+        return ""
+    unit = f"{NBSP}{metric.unit}" if metric.unit else ""
+    return f"a {metric.name} of {metric.value:.4g}{unit} and "
 
 
 def _slower(rows: Sequence[Row]) -> Iterator[str]:

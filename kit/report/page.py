@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.report import (
+    changes,
     headline,
     measurements,
     model,
@@ -82,9 +83,16 @@ def compose(results: Sequence[AnyResult]) -> Page:
     """
     report = model.build(results)
     drawn = plots.draw(report)
-    makers = (tables.latency, tables.accuracy, tables.outputs, tables.parity, tables.files)
+    makers = (
+        changes.tabulate,
+        tables.latency,
+        tables.accuracy,
+        tables.outputs,
+        tables.parity,
+        tables.files,
+    )
     details = [make(report) for make in makers]
-    details.insert(2, processors.details(report.processors))
+    details.insert(3, processors.details(report.processors))
     details.append(measurements.tabulate(report.results))
     return Page(
         headline=headline.write(report),

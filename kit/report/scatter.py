@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.report import labels, text
-from kit.report.accuracy import Accuracy
+from kit.report.accuracy import Accuracy, Measure, choose_measure
 from kit.report.canvas import (
     INK,
     LABEL_BOX,
@@ -51,15 +51,15 @@ class ScatterPoint:
 def size_and_accuracy(report: Report) -> Drawing | None:
     """Draw one point per file, all evaluated on the same pictures; None for fewer than two."""
     scored = _scored(report)
-    labelled = all(accuracy.row.top1 is not None for _, accuracy in scored)
-    points = _points(scored, labelled)
+    measure = choose_measure([accuracy for _, accuracy in scored])
+    points = _points(scored, measure)
     if len(points) < 2:
         return None
-    what = "top-1" if labelled else "agreement with fp32"
+    what = measure.name
     with canvas(_HEIGHT, _MARGINS) as (figure, axes):
         _scales(axes, points, what)
-        if labelled:
-            _reference(axes, scored)
+        if measure.is_score:
+            _reference(axes, scored, measure)
         _connect(axes, points)
         _marks(axes, points)
         _labels(axes, points)
@@ -77,20 +77,19 @@ def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
     return [(row, one) for row, one in scored if one.picture_set == usual]
 
 
-def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[ScatterPoint]:
+def _points(scored: Sequence[tuple[Row, Accuracy]], measure: Measure) -> list[ScatterPoint]:
     files = [(row, accuracy, row.artifact.size / 1e6) for row, accuracy in scored if row.artifact]
     names = labels.unique([labels.parts(r.bundle, r.key, r.quantize) for r, _, _ in files])
     return [
         ScatterPoint(
-            row, name, size, 100 * _score(accuracy, labelled), (accuracy.margin or 0.0) * labelled
+            row,
+            name,
+            size,
+            measure.read(accuracy) or 0.0,
+            (accuracy.margin or 0.0) * measure.is_score,
         )
         for (row, accuracy, size), name in zip(files, names, strict=True)
     ]
-
-
-def _score(accuracy: Accuracy, labelled: bool) -> float:
-    top1 = accuracy.row.top1
-    return top1 if labelled and top1 is not None else accuracy.row.agreement or 0.0
 
 
 def _sentence(point: ScatterPoint) -> str:
@@ -109,13 +108,13 @@ def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
     axes.text(0, 1.04, f"{what}, %", transform=axes.transAxes, color=MUTED)
 
 
-def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
+def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]], measure: Measure) -> None:
     """Draw the score of the eager float model as a line, as it has no file size."""
-    scores = {accuracy.row.top1 for row, accuracy in scored if row.reference and accuracy.row.top1}
+    scores = {score for row, one in scored if row.reference and (score := measure.read(one))}
     for score in sorted(scores):
-        axes.axhline(100 * score, color=PLACEHOLDER_COLOURS["eager"], linewidth=1.2, dashes=(5, 3))
+        axes.axhline(score, color=PLACEHOLDER_COLOURS["eager"], linewidth=1.2, dashes=(5, 3))
     if scores:
-        listed = ", ".join(text.percent(score) for score in sorted(scores))
+        listed = ", ".join(text.percent(score / 100) for score in sorted(scores))
         axes.text(
             1,
             1.04,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kit.report import cells, labels, text
 from kit.report.accuracy import Accuracy
@@ -40,7 +41,7 @@ def overview(setting: Setting, report: Report) -> Table:
     longest = max(row.timing.median.median for row in rows if row.timing)
     columns: Columns = (
         ("Size, MB", cells.size),
-        ("Top-1, %", cells.top1),
+        *_list_scores(rows),
         ("Parity, %", cells.parity),
         ("Median, ms", timed(lambda t: cells.median(t, longest))),
         ("Against eager fp32", timed(lambda t: cells.speedup(t.vs_eager))),
@@ -53,10 +54,24 @@ def untimed(report: Report) -> Table:
     """Return size and accuracy of the rows without latency."""
     columns: Columns = (
         ("Size, MB", cells.size),
-        ("Top-1, %", cells.top1),
+        *_list_scores(report.untimed),
         ("Parity, %", cells.parity),
     )
     return _table("untimed", "Size and accuracy", columns, report.untimed)
+
+
+def _list_scores(rows: Sequence[Row]) -> Columns:
+    """Return the columns of accuracy: top-1, the first metric of other tasks, or agreement."""
+    evaluated = [row.accuracy for row in rows if row.accuracy]
+    metrics = dict.fromkeys(one.metric.heading for one in evaluated if one.metric)
+    columns = [(heading, partial(cells.metric, heading=heading)) for heading in metrics]
+    if any(one.row.top1 is not None for one in evaluated):
+        return [("Top-1, %", cells.top1), *columns]
+    if columns:
+        return columns
+    if any(one.row.agreement is not None for one in evaluated):
+        return [("Agreement, %", cells.agreement)]
+    return [("SQNR, dB", cells.sqnr)]
 
 
 def latency(report: Report) -> Table:
@@ -108,7 +123,17 @@ def accuracy(report: Report) -> Table:
         )
         for a in report.accuracy
     )
-    return Table("accuracy", "Accuracy against the labels and the float reference", columns, lines)
+    kept = [
+        index
+        for index in range(len(columns))
+        if any(line.cells[index] != Cell(NONE) for line in lines)
+    ]
+    return Table(
+        "accuracy",
+        "Accuracy against the labels and the float reference",
+        tuple(columns[index] for index in kept),
+        tuple(Line(line.head, tuple(line.cells[index] for index in kept)) for line in lines),
+    )
 
 
 def _list_metrics(report: Report) -> tuple[str, ...]:
@@ -127,6 +152,8 @@ def _metric_cells(row: AccuracyRow, headings: Sequence[str], count: int) -> tupl
 def _evaluated(evaluated: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]:
     row = evaluated.row
     margin = "" if evaluated.margin is None else f"± {evaluated.margin:.1f}"
+    if evaluated.drop is not None and row.agreement == 1:
+        margin = "equal answers"  # how many more pictures would tell apart is not known
     left_out = f", {evaluated.left_out} left out" if evaluated.left_out else ""
     return (
         Cell(str(row.images), evaluated.pictures + left_out),

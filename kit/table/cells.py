@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from kit.algorithms import list_algorithms
 from kit.report import labels, text
@@ -21,7 +22,18 @@ VIRTUAL = "emulated, never ranked"
 def tabulate(overview: Overview) -> Table:
     """Return the main table."""
     numbered = list(enumerate(overview.rows, 1))
-    return _table("all", _caption(overview), numbered, _ALL)
+    return _table("all", _caption(overview), numbered, _list_columns(overview))
+
+
+def _list_columns(overview: Overview) -> list[tuple[str, Callable[[TableRow], Cell]]]:
+    """Return the columns, with the first metric of tasks that have no top-1."""
+    evaluated = [row.accuracy for row in overview.rows if row.accuracy]
+    metrics = dict.fromkeys(one.metric.heading for one in evaluated if one.metric)
+    added = [(heading, partial(_metric, heading=heading)) for heading in metrics]
+    top1 = [("Top-1, %", _top1)]
+    if metrics and all(one.row.top1 is None for one in evaluated):
+        top1 = []
+    return [("Size, MB", _size), *top1, *added, *_REST]
 
 
 def tabulate_other(overview: Overview, setting: Setting, rows: Sequence[TableRow]) -> Table:
@@ -77,8 +89,15 @@ def _top1(row: TableRow) -> Cell:
     if accuracy is None or accuracy.row.top1 is None:
         return EMPTY
     note = "" if accuracy.margin is None else f"±{NBSP}{accuracy.margin:.1f}"
+    if accuracy.drop is not None and accuracy.row.agreement == 1:
+        return Cell(text.percent(accuracy.row.top1), f"equal{NBSP}answers")
     drop = "" if accuracy.drop is None else f"{text.signed(-accuracy.drop)}{NBSP}points "
     return Cell(text.percent(accuracy.row.top1), f"{drop}{note}".strip())
+
+
+def _metric(row: TableRow, heading: str) -> Cell:
+    metric = row.accuracy.metric if row.accuracy else None
+    return EMPTY if metric is None or metric.heading != heading else Cell(f"{metric.value:.4g}")
 
 
 def _agreement(row: TableRow) -> Cell:
@@ -127,9 +146,7 @@ _TIMES = (
     ("First, ms", _timed(lambda timing: timing.first)),
     ("Memory, MB", _memory),
 )
-_ALL = (
-    ("Size, MB", _size),
-    ("Top-1, %", _top1),
+_REST = (
     ("Agreement, %", _agreement),
     ("SQNR, dB", _sqnr),
     *_TIMES,

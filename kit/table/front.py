@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from kit.report.accuracy import choose_measure
 from kit.table.overview import Overview, TableRow
 
 
@@ -14,7 +15,8 @@ class ParetoPoint:
     """A row that can be compared with the others.
 
     Attributes:
-        accuracy: percent of top-1 or, for a set without labels, agreement with the float model.
+        accuracy: percent of top-1, of the task's first metric or, for a set without labels,
+            agreement with the float model.
         latency: median in ms.
         size: of the file in MB.
     """
@@ -35,18 +37,17 @@ def find_points(overview: Overview) -> tuple[list[ParetoPoint], str]:
     sets = Counter(row.accuracy.picture_set for row in whole if row.accuracy)
     usual = max(sets, key=lambda one: (sets[one], one), default=None)
     chosen = [row for row in whole if row.accuracy and row.accuracy.picture_set == usual]
-    labelled = all(row.accuracy.row.top1 is not None for row in chosen if row.accuracy)
+    measure = choose_measure([row.accuracy for row in chosen if row.accuracy])
     points = []
     for row in chosen:
         assert row.accuracy
         assert row.timing
         assert row.artifact
-        scored = row.accuracy.row
-        share = scored.top1 if labelled else scored.agreement
-        if share is not None:
+        score = measure.read(row.accuracy)
+        if score is not None:
             median = row.timing.median.median
-            points.append(ParetoPoint(row, 100 * share, median, row.artifact.size / 1e6))
-    return points, "top-1" if labelled else "agreement with fp32"
+            points.append(ParetoPoint(row, score, median, row.artifact.size / 1e6))
+    return points, measure.name
 
 
 def is_beaten(point: ParetoPoint, points: Sequence[ParetoPoint]) -> bool:

@@ -114,11 +114,13 @@ def _check_folders(listed: PictureSet, categories: Sequence[str] | None) -> None
         return
     shown = ", ".join(brief(name) for name in sorted(folders)[:3])
     named = "" if categories != () else ", and the bundle has no names of classes"
+    hint = "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
+    if categories == ():
+        hint = f"build it with --labels NAMES.txt, the names in the order of its outputs; or {hint}"
     raise PictureError(
         f"none of the {len(folders)} folders of {listed.source} is a class of the model{named}: "
         f"{shown}" + (" …" if len(folders) > 3 else ""),
-        "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
-        f"or {NO_LABELS}",
+        f"{hint}or {NO_LABELS}",
     )
 
 

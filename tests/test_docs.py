@@ -102,7 +102,7 @@ def test_links_of_the_readme_exist():
 
 
 COMMANDS = re.compile(r"^(?: {4}|\$ )?kit (.+)$", re.M)
-WRITING = {"-o", "--html", "--markdown", "--save"}
+NO_BUNDLE = {"-o", "--html", "--markdown", "--save", "--results"}  # options before other paths
 TAKING = {"analyze", "bench", "doctor", "eval", "predict", "show", "verify"}
 
 
@@ -125,11 +125,11 @@ def test_every_bundle_that_a_page_names_is_one_that_a_page_builds():
     for page, line in lines:
         command, *words = line.split("#")[0].split()
         if command in TAKING or line.startswith("app build"):
-            written = {after for word, after in pairwise(words) if word in WRITING}
+            others = {after for word, after in pairwise(words) if word in NO_BUNDLE}
             for word in words:
                 if word.startswith(tuple(by_scripts)):
                     continue
-                if word.startswith("out/") and word not in written:
+                if word.startswith("out/") and word not in others:
                     assert word in built, f"{page.name}: kit {line}"
 
 

@@ -294,7 +294,8 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     "int8.inaccurate": CatalogueEntry(
         "warning",
         "{file} differs much from the float model on the golden inputs: SQNR {sqnr}",
-        "find the layers that int8 hurts, and keep them in float",
+        "measure it on your own samples, which these may be unlike; if it is low there too, find "
+        "the layers that int8 hurts, and keep them in float",
         {"file": _WORD, "sqnr": _DECIBELS},
     ),
     "gate.not-run": CatalogueEntry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ torch = pytest.importorskip("torch")
 from analysis_samples import case, damaged, net, pictures  # noqa: E402
 
 from kit.algorithms import get_algorithm  # noqa: E402
-from kit.analysis import sensitivity  # noqa: E402
+from kit.analysis import _plot, sensitivity  # noqa: E402
 from kit.analysis.case import Simulated, spread  # noqa: E402
 from kit.analysis.points import points  # noqa: E402
 from kit.analysis.repair import Choice, Search  # noqa: E402
@@ -299,3 +300,14 @@ def test_repair_by_drop_needs_only_labels(broken):
 def test_spread():
     assert spread(3, 5) == [0, 1, 2]
     assert spread(10, 5) == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize(("count", "marked"), [(2, 1), (6, 2), (8, 2), (60, 5)])
+def test_the_plot_marks_the_worst_quarter_and_no_more_than_five(count, marked):
+    records = [
+        SimpleNamespace(name=f"layer{number}", sqnr_db=30.0 + number, kept=False)
+        for number in range(count)
+    ]
+    drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
+    worst = drawing.description.partition("the worst are ")[2]
+    assert [word.split()[0] for word in worst.split(", ")] == [f"layer{i}" for i in range(marked)]

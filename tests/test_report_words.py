@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from report_samples import PHONE, VIRTUAL, accuracy, everything, identity, latency, run, segmented
 
@@ -60,6 +62,21 @@ def test_the_overview_has_the_metric_of_a_task_without_top1() -> None:
     drawing = scatter.size_and_accuracy(report)
     assert drawing is not None
     assert drawing.title == "Size of the file and mean IoU"
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_labels_of_equal_scores_do_not_share_a_height(count) -> None:
+    left, right = scatter.place_labels([58.3] * count, [58.3] * count, (56, 60))
+    heights = sorted([*left, *right])
+    assert min(b - a for a, b in pairwise(heights)) >= 0.06 * 4 - 1e-9
+    assert heights[0] > 56
+    assert heights[-1] < 60
+
+
+def test_more_labels_than_there_is_room_for_share_the_heights_of_two_columns() -> None:
+    left, right = scatter.place_labels([1.0] * 12, [1.0] * 12, (0, 4))
+    assert left == right
+    assert min(b - a for a, b in pairwise(sorted(left))) >= 0.06 * 4 - 1e-9
 
 
 def test_the_overview_has_the_agreement_without_labels_and_metrics() -> None:

@@ -128,8 +128,9 @@ def test_a_whole_model_is_refused(tmp_path):
 def test_corrupt_files_are_refused(tmp_path, data):
     file = tmp_path / "w.pth"
     file.write_bytes(data)
-    with pytest.raises(WeightsError, match=r"w\.pth is corrupt or not a weights file"):
+    with pytest.raises(WeightsError, match=r"w\.pth is corrupt or not a weights file") as caught:
         read_state(file)
+    assert len(caught.value.message.rpartition(": ")[2].split()) > 3  # a sentence, no number
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,23 +17,27 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORST = 5  # number of places in another colour
+WORST = 5  # maximum number of places in another colour, which are a quarter of all
 _ROW = 15
 _NAME = 24  # maximum number of characters beside the bars
 
 
 def bars(study: Study) -> Drawing:
     """Draw the SQNR with only one place in int8, for each place; shorter bars are worse."""
-    worst = {record.name for record in study.worst()[:WORST]}
+    worst = {record.name for record in _list_worst(study)}
     margins = Margins(left=150, right=34)
     height = len(study.records) * _ROW + margins.top + margins.bottom
     finite = [r.sqnr_db for r in study.records if np.isfinite(r.sqnr_db)] or [0.0]
     with canvas(height, margins) as (figure, axes):
-        rows_axis(axes, "SQNR of the answers, this place alone in int8, dB")
+        rows_axis(axes, "SQNR, this place alone in int8, dB")
         axes.set_xlim(min(0.0, *finite), max(1.0, *finite))
         for index, record in enumerate(study.records):
             _bar(axes, record, (index + 0.5) * _ROW, record.name in worst)
         return picture(figure, "sensitivity", "What int8 costs at each place", _words(study))
+
+
+def _list_worst(study: Study) -> Sequence[LayerRecord]:
+    return study.worst()[: min(WORST, -(-len(study.records) // 4))]
 
 
 def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
@@ -50,6 +55,6 @@ def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
 
 def _words(study: Study) -> str:
     """Return the worst places in a sentence, as the plot's description."""
-    worst = study.worst()[:WORST]
+    worst = _list_worst(study)
     text = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
     return f"{len(study.records)} places in the network's order; the worst are {text}."

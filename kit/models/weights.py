@@ -167,6 +167,8 @@ def _torch(path: Path) -> object:
             ) from exc
         # torch's message recommends `weights_only=False`, which would run the code.
         raise _corrupt(path, "torch.save did not write it") from exc
+    except (LookupError, EOFError) as exc:  # whose text is a number or nothing
+        raise _corrupt(path, "it is not a complete file of torch.save") from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc
     except Exception as exc:  # torch's reader raises many types for broken files

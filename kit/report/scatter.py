@@ -151,14 +151,31 @@ def _labels(axes: Axes, points: Sequence[ScatterPoint]) -> None:
     wide = axes.get_xlim()[1]
     left = [p for p in points if p.size < _RIGHT_HALF * wide]
     right = [p for p in points if p.size >= _RIGHT_HALF * wide]
-    _column(axes, left, max((p.size for p in left), default=0) + 0.04 * wide, "left")
-    _column(axes, right, min((p.size for p in right), default=0) - 0.04 * wide, "right")
+    places = place_labels([p.score for p in left], [p.score for p in right], axes.get_ylim())
+    _column(axes, left, places[0], max((p.size for p in left), default=0) + 0.04 * wide, "left")
+    _column(axes, right, places[1], min((p.size for p in right), default=0) - 0.04 * wide, "right")
 
 
-def _column(axes: Axes, points: Sequence[ScatterPoint], x: float, align: str) -> None:
-    low, high = axes.get_ylim()
+def place_labels(
+    left: Sequence[float], right: Sequence[float], limits: tuple[float, float]
+) -> tuple[list[float], list[float]]:
+    """Return the heights of the labels of two columns, which may meet in the middle.
+
+    No two of both are at one height, if there is room for that.
+    """
+    low, high = limits
     gap = _LABEL_GAP * (high - low)
-    places = spread_out([p.score for p in points], gap, low + gap, high - gap)
+    if (len(left) + len(right) + 1) * gap > high - low:
+        return spread_out(left, gap, low + gap, high - gap), spread_out(
+            right, gap, low + gap, high - gap
+        )
+    together = spread_out([*left, *right], gap, low + gap, high - gap)
+    return together[: len(left)], together[len(left) :]
+
+
+def _column(
+    axes: Axes, points: Sequence[ScatterPoint], places: Sequence[float], x: float, align: str
+) -> None:
     for p, y in zip(points, places, strict=True):
         axes.plot([p.size, x], [p.score, y], color=RULE, linewidth=0.8, zorder=1)
         axes.text(

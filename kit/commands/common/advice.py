@@ -29,7 +29,7 @@ TYPE = {
     "processes.more": "--repeats {processes}",
     "app.format-missing": "kit app build",
     "calibration.photos": "--calibrate DIR_OR_ZIP",
-    "int8.inaccurate": "kit analyze BUNDLE; kit build --keep-float 2",
+    "int8.inaccurate": "kit eval BUNDLE; kit analyze BUNDLE; kit build --keep-float 2",
     "labels.order": "kit build --labels",
     "weights.several": "--weights FILE:KEY",
 }

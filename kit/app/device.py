@@ -56,7 +56,7 @@ def install(transport: Transport, file: Path, report_status: ReportStatus) -> In
     token = locking.take(transport)  # fails while another kit measures there
     try:
         report_status(
-            f"bringing {file.stat().st_size / 1e6:.0f} MB to {device.model or transport.serial}"
+            f"bringing {file.stat().st_size / 1e6:.2f} MB to {device.model or transport.serial}"
         )
         try:
             alive = locking.pulse(transport, token)

@@ -129,7 +129,7 @@ def measure_serial(
     from kit.devices import adb
 
     def sent(done: int, of: int) -> None:
-        update(done, of, f"bringing {of / 1e6:.0f} MB to {serial}")
+        update(done, of, f"bringing {of / 1e6:.2f} MB to {serial}")
 
     with closing(adb.open(serial, stop, request.keep, sent)) as device:
         results = measure_device(device, request, update)

@@ -108,6 +108,9 @@ def test_the_html_page_is_self_contained_and_described() -> None:
         for name in re.search(r'aria-labelledby="([^"]*)"', picture)[1].split():
             assert actual.count(f'id="{name}"') == 1
     ids = re.findall(r' id="([^"]*)"', actual)
+    places = re.findall(r'<a href="#([^"]*)"', actual)
+    assert places == ["setting-1", "numbers", "conditions", "reading"]
+    assert set(places) <= set(ids)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r"url\(#([^)]*)\)", actual)) <= set(ids)
     assert "prefers-color-scheme:dark" in actual

@@ -220,10 +220,11 @@ def changed(scale: float, count: int = 3) -> list[LatencyResult]:
 def test_the_same_file_of_two_bundles_is_compared(scale, count, expected) -> None:
     report = model.build(changed(scale, count))
     (line,) = changes.tabulate(report).lines
-    words = [", ".join(filter(None, (cell.text, cell.note))) for cell in line.cells]
-    assert "|".join(words) == expected
-    sentences = headline.write(report).details
     slow, fast, times, verdict = expected.split("|")
+    assert line.head.note == f"of {slow}, against that of {fast}"
+    words = [", ".join(filter(None, (cell.text, cell.note))) for cell in line.cells]
+    assert words == [times, verdict]
+    sentences = headline.write(report).details
     assert (
         f"int8 .onnx of {slow} takes {times[:4]} times the time of that of {fast}." in sentences
     ) == (verdict == "slower")

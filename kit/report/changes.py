@@ -6,7 +6,7 @@ Results do not tell which bundle was named first, so the faster one is the basel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kit.report import cells, text
 from kit.report.cells import Cell, Line
@@ -72,7 +72,7 @@ def write_sentences(changes: list[BundleComparison]) -> Iterator[str]:
 
 def tabulate(report: Report) -> Table:
     """Return all comparisons, the faster bundle first."""
-    columns = ("Of", "Against", "Time", "Verdict")
+    columns = ("Time", "Verdict")
     lines = []
     for setting in report.settings:
         for one in find_changes(report, setting):
@@ -80,12 +80,11 @@ def tabulate(report: Report) -> Table:
             ends = [] if interval is None else [interval.low, interval.high]
             note = " to ".join(map(text.precise, ends)) or "too few processes"
             slower = one.verdict == "slower"
+            names = f"of {one.slow.bundle.name}, against that of {one.fast.bundle.name}"
             lines.append(
                 Line(
-                    cells.head(one.slow),
+                    replace(cells.head(one.slow), text=one.slow.name, note=names),
                     (
-                        Cell(one.slow.bundle.name),
-                        Cell(one.fast.bundle.name),
                         Cell(f"{text.precise(one.times.ratio)}×", note),
                         Cell(one.verdict, tone="bad" if slower else ""),
                     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -99,6 +100,23 @@ def test_links_of_the_readme_exist():
     assert links
     for link in (one or other for one, other in links):
         assert (ROOT / link).exists(), link
+
+
+IMPORTS = re.compile(r"from (kit(?:\.\w+)*) import (\w+(?:, \w+)*)")
+
+
+def test_everything_that_the_docs_import_from_kit_exists():
+    pages = [*DOCS.rglob("*.md"), *DOCS.rglob("*.py"), *DOCS.rglob("*.ipynb"), ROOT / "README.md"]
+    imports = {
+        (page.name, module, name)
+        for page in pages
+        for module, names in IMPORTS.findall(page.read_text(encoding="utf-8"))
+        for name in names.split(", ")
+    }
+    assert ("write-a-task.md", "kit.results.accuracy", "Metric") in imports
+    for page, module, name in sorted(imports):
+        defined = hasattr(importlib.import_module(module), name)
+        assert defined or importlib.util.find_spec(f"{module}.{name}"), f"{page}: {module}.{name}"
 
 
 COMMANDS = re.compile(r"^(?: {4}|\$ )?kit (.+)$", re.M)

@@ -72,7 +72,7 @@ FRONT = ROOT / "kit" / "__init__.py"  # names, for type checkers, what it hands 
 
 
 def module_of(path: Path) -> str:
-    """Return ``kit.formats.onnx`` for ``kit/formats/onnx.py``."""
+    """Return ``kit.formats.runtimes`` for ``kit/formats/runtimes.py``."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @recipe_options.STATE
 @click.option(
     "--quantize",
-    metavar="none|dynamic|static|qat",
+    metavar="none|dynamic|static|qat|weights",
     help="Quantization method. Default: static.",
 )
 @recipe_options.QUANTIZATION

@@ -1,4 +1,4 @@
-"""What an image processor of transformers does to pictures, in the terms of `kit.models.Spec`.
+"""What an image processor of transformers does to pictures, as a `kit.models.interface.Spec`.
 
 https://huggingface.co/docs/transformers/main_classes/image_processor
 """

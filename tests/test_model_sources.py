@@ -443,6 +443,7 @@ CROPPED = {"do_center_crop": True, "size": {"shortest_edge": 40}, "crop_size": 3
         ({**PLAIN, **CROPPED, "resample": 1}, 32, 40, 1),
         ({**PLAIN, "size": {"height": 32, "width": 32}}, 32, 32, 0),
         ({**PLAIN, **CROPPED, "image_processor_type": "LevitImageProcessor"}, 32, 40, 1),
+        ({**PLAIN, **CROPPED, "do_center_crop": False}, 40, 40, 1),
         (
             {"image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875}
             | {"size": {"shortest_edge": 224}},

@@ -65,7 +65,10 @@ if TYPE_CHECKING:
 @click.option("--train-batch", type=int, help="Pictures per step of qat. Default: 16.")
 @click.option("--learning-rate", type=Finite(), help="Highest learning rate of qat. Default: 1e-5.")
 @click.option(
-    "--max-drop", type=Finite(), metavar="POINTS", help="Fail if a file loses more top-1."
+    "--max-drop",
+    type=Finite(),
+    metavar="POINTS",
+    help="Fail if a file loses more top-1, or mAP of a detector.",
 )
 @click.option(
     "--min-agreement",

@@ -92,6 +92,10 @@ def _deviations(settings: Mapping[str, object]) -> Iterator[str]:
         yield "padding"
     if _kind(settings) not in _PLAIN:
         yield f"steps of its own, those of {brief(settings.get('image_processor_type'))}"
+    size = settings.get("size")
+    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
+    if shortest and _kind(settings) != _CONVNEXT and not settings.get("do_center_crop"):
+        yield f"inputs of any shape, whose shorter side has {brief(shortest)} pixels"
 
 
 def _kind(settings: Mapping[str, object]) -> str:
@@ -153,6 +157,6 @@ def _is_near(value: object, wanted: float) -> bool:
 
 def _refusal(name: str, what: str) -> RecipeError:
     return RecipeError(
-        f"the image processor of {name} wants {what}, which kit's preprocessing cannot do",
-        "put that step into a network of your own: FILE.py:FACTORY",
+        f"the image processor of {name} wants {what}, which preprocessing of hf: models cannot do",
+        "use a network of your own, FILE.py:FACTORY, which has more options",
     )

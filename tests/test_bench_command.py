@@ -17,8 +17,9 @@ from pathlib import Path
 import click
 import psutil
 import pytest
+from rich.console import Console
 
-from kit import cli
+from kit import cli, terminal
 from kit.bench.rows import rows
 from kit.commands import app
 from kit.commands.bench import plan, show
@@ -390,4 +391,18 @@ def test_versions_of_a_runner_are_distinguished(monkeypatch, capsys) -> None:
     monkeypatch.setattr(native, "listed", lambda: [built(f"/cache/onnx-{h}") for h in hashes])
     assert cli.run(["runner", "list"]) == 0
     out = capsys.readouterr().out
-    assert all(one in out for one in hashes)
+    assert all(one[:8] in out for one in hashes)
+
+
+def test_the_list_of_runners_is_not_cut_at_80_columns(monkeypatch, capsys) -> None:
+    runner = RunnerSet(
+        "arm64-v8a", "executorch", Path("/cache/executorch-0123456789abcdef"), {},
+        "ai-edge-litert", "2.3.0", 2, 65536, "2.34", "c"
+    )  # fmt: skip
+    monkeypatch.setattr(native, "listed", lambda: [runner])
+    monkeypatch.setattr(terminal, "console", lambda *_: Console(width=80, file=sys.stdout))
+    assert cli.run(["runner", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for shown in ("arm64-v8a", "executorch", "ai-edge-litert", "2.3.0", "64", "01234567"):
+        assert shown in out

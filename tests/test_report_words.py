@@ -53,6 +53,36 @@ def test_the_overview_of_a_row_is_exact(report: Report) -> None:
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
 
 
+def test_the_overview_ranks_real_devices_by_their_medians() -> None:
+    results = [
+        *everything(),
+        latency(
+            runs=(
+                run("onnx", "static", 90, device=VIRTUAL),
+                run("lite", "static", 30, device=VIRTUAL),
+            )
+        ),
+    ]
+    report = model.build(results)
+    own, virtual = (tables.overview(setting, report) for setting in report.settings)
+    assert own.caption == "Size, accuracy and speed, the fastest first"
+    assert [line.head.text for line in own.lines] == [
+        "int8 .pte",
+        "int8 .onnx",
+        "fp32 .onnx",
+        "fp32 .pte",
+        "fp32 .ptl",
+        "eager PyTorch fp32",
+        "int8 .ptl",
+    ]
+    assert [own.has_bars(at) for at, name in enumerate(own.columns)] == [
+        name == "Median, ms" for name in own.columns
+    ]
+    assert virtual.caption == "Size, accuracy and speed"
+    names = [row.label for row in report.rows_in(report.settings[1])]
+    assert [line.head.text for line in virtual.lines] == names
+
+
 def test_the_overview_has_the_metric_of_a_task_without_top1() -> None:
     report = model.build([latency(), segmented()])
     table = tables.overview(report.settings[0], report)

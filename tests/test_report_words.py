@@ -12,6 +12,7 @@ from kit.report import changes, headline, model, notices, page, scatter, tables,
 from kit.report.cells import Cell
 from kit.report.rows import Report, Row
 from kit.results.latency import LatencyResult, Process, Run
+from kit.results.statistics import Interval, Speedup
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,22 @@ def test_few_processes_or_samples_have_a_median_and_no_interval(processes, sampl
     assert (
         cells(tables.latency(model.build([result])), "int8 .onnx")["Median, ms"] == f"4.00|{note}"
     )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "verdict"),
+    [
+        (2.1, (2.0, 2.2), "2.1× faster"),
+        (0.5, (0.4, 0.6), "2.0× slower"),
+        (1.01, (0.98, 1.04), "no difference"),
+        (1.002, (1.001, 1.003), "no difference"),
+        (1.2, (0.9, 1.5), "not known"),
+        (2.7, None, "not known"),
+    ],
+)
+def test_a_verdict_of_the_report_has_the_words_of_kit_bench(ratio, interval, verdict) -> None:
+    speedup = Speedup(ratio, interval and Interval(*interval))
+    assert text.verdict(speedup) == verdict
 
 
 def test_a_speedup_of_few_processes_has_no_verdict_and_no_colour() -> None:

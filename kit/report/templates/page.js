@@ -12,7 +12,7 @@
 
   function compare(one, other) {
     if (typeof one === "number" && typeof other === "number") return one === other ? 0 : one - other;
-    return String(one).localeCompare(String(other));
+    return String(one).localeCompare(String(other), undefined, {numeric: true});
   }
 
   function sort(table, index, sign) {

@@ -335,7 +335,8 @@ def test_rows_of_several_bundles_name_theirs_and_of_one_do_not(measured, capsys)
     latency_table.table(rows(measured[0][:1]))
     title, head, _, *lines = filter(None, map(str.strip, capsys.readouterr().out.splitlines()))
     assert head.split()[:2] == ["file", "quantize"]
-    assert title.endswith(f" px, 1 thread, {measured[0][0].runs[0].device.name}")
+    run = measured[0][0].runs[0]
+    assert title.endswith(f" px, 1 thread, {run.device.name}, {run.via} runner")
 
 
 def test_the_legend_explains_the_columns_that_are_filled(measured, capsys) -> None:

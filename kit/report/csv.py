@@ -23,22 +23,22 @@ def render(table: Table) -> str:
         heads += [column, f"{column}: note"] if has_notes else [column]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(_write, heads))
+    writer.writerow(map(_make_plain, heads))
     for line in table.lines:
         notes = [line.head.note, *line.head.marks]
         row = [line.head.text, ", ".join(note for note in notes if note)]
         for cell, has_notes in zip(line.cells, noted, strict=True):
             row += [cell.text, cell.note] if has_notes else [cell.text]
-        writer.writerow(map(_write, row))
+        writer.writerow(map(_make_plain, row))
     return file.getvalue()
 
 
-def link(table: Table) -> str:
+def make_link(table: Table) -> str:
     """Return the address of a table's CSV, which has all of it."""
     return f"data:text/csv;charset=utf-8,{quote(render(table), safe='')}"
 
 
-def _write(shown: str) -> str:
+def _make_plain(shown: str) -> str:
     """Return what a cell shows, as a number that programs read, or as text."""
     plain = one_line(shown).replace(text.NBSP, " ").replace(text.MINUS, "-")
     if plain == text.NONE:

@@ -36,7 +36,7 @@ def render(page: Page) -> str:
         caption=caption,
         inline=_inline,
         shown_notices=_SHOWN_NOTICES,
-        csv=csv.link,
+        csv=csv.make_link,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
         colours=Markup(palette.css(":root")),  # noqa: S704 - constants of this package

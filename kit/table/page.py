@@ -97,7 +97,7 @@ def render_html(overview: Overview, commands: Sequence[str]) -> str:
         plot=plot,
         inline=None if plot is None else Markup(plot.inline),  # noqa: S704 - of ElementTree
         nothing="",
-        csv=csv.link,
+        csv=csv.make_link,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
         colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report

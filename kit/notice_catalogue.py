@@ -225,8 +225,8 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "processes.few": CatalogueEntry(
         "warning",
-        "only {processes} of at least {needed} processes were measured, so the median has no ±, "
-        "and nothing is called faster",
+        "only {processes} of the {needed} required processes were measured, so the median has no "
+        "±, and nothing is called faster",
         "measure {needed} or more",
         {"processes": _COUNTS, "needed": _COUNT},
     ),

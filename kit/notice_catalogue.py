@@ -180,8 +180,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     "samples.two-groups": CatalogueEntry(
         "warning",
         "samples cluster around two times, {low} and {high}, so the median describes neither",
-        "the cause is another program, a changing clock or two kinds of cores; look at the plot, "
-        f"{_QUIETER}",
+        f"look at the plot, {_QUIETER}",
         {"low": _MS, "high": _MS},
     ),
     "samples.slower": CatalogueEntry(
@@ -192,8 +191,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "samples.faster": CatalogueEntry(
         "warning",
-        "samples got {change} faster while they were taken, as after a short warm-up or another "
-        "program that ended",
+        "samples got {change} faster while they were taken, as after a short warm-up",
         f"{_QUIETER}, with a longer warm-up",
         {"change": _SHARE},
     ),
@@ -227,8 +225,8 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "processes.few": CatalogueEntry(
         "warning",
-        "only {processes} of at least {needed} processes were measured, so their spread is not "
-        "known, the median has no ±, and nothing is called faster",
+        "only {processes} of the {needed} required processes were measured, so the median has no "
+        "±, and nothing is called faster",
         "measure {needed} or more",
         {"processes": _COUNTS, "needed": _COUNT},
     ),

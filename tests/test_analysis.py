@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from analysis_samples import case, damaged, net, pictures  # noqa: E402
+from test_report_browser import BROWSER, probe  # noqa: E402
 
 from kit.algorithms import get_algorithm  # noqa: E402
 from kit.analysis import _plot, sensitivity  # noqa: E402
@@ -311,3 +312,16 @@ def test_the_plot_marks_the_worst_quarter_and_no_more_than_five(count, marked):
     drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
     worst = drawing.description.partition("the worst are ")[2]
     assert [word.split()[0] for word in worst.split(", ")] == [f"layer{i}" for i in range(marked)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: install the package chromium")
+def test_no_label_of_the_plot_is_cut(tmp_path):
+    records = [
+        SimpleNamespace(name=f"features.{number}.conv.block.depthwise", sqnr_db=db, kept=False)
+        for number, db in enumerate([18.4, float("inf"), 120.3, 9.5])
+    ]
+    drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
+    page = tmp_path / "page.html"
+    page.write_text(f"<style>svg{{max-width:100%}}</style>{drawing.inline}", encoding="utf-8")
+    assert probe(tmp_path, page, 700)["cut"] == []

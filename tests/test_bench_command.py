@@ -17,8 +17,9 @@ from pathlib import Path
 import click
 import psutil
 import pytest
+from rich.console import Console
 
-from kit import cli
+from kit import cli, terminal
 from kit.bench.rows import rows
 from kit.commands import app
 from kit.commands.bench import plan, show
@@ -332,9 +333,11 @@ def test_rows_of_several_bundles_name_theirs_and_of_one_do_not(measured, capsys)
         ["int8", "onnx-int8"],
     ]
     latency_table.table(rows(measured[0][:1]))
-    title, head, _, *lines = filter(None, map(str.strip, capsys.readouterr().out.splitlines()))
-    assert head.split()[:2] == ["file", "quantize"]
-    assert title.endswith(f" px, 1 thread, {measured[0][0].runs[0].device.name}")
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    head = next(at for at, words in enumerate(shown) if words[:2] == ["file", "quantize"])
+    title = " ".join(word for words in shown[:head] for word in words)  # may take two lines
+    run = measured[0][0].runs[0]
+    assert title.endswith(f" px, 1 thread, {run.device.name}, {run.via} runner")
 
 
 def test_the_legend_explains_the_columns_that_are_filled(measured, capsys) -> None:
@@ -390,4 +393,18 @@ def test_versions_of_a_runner_are_distinguished(monkeypatch, capsys) -> None:
     monkeypatch.setattr(native, "listed", lambda: [built(f"/cache/onnx-{h}") for h in hashes])
     assert cli.run(["runner", "list"]) == 0
     out = capsys.readouterr().out
-    assert all(one in out for one in hashes)
+    assert all(one[:8] in out for one in hashes)
+
+
+def test_the_list_of_runners_is_not_cut_at_80_columns(monkeypatch, capsys) -> None:
+    runner = RunnerSet(
+        "arm64-v8a", "executorch", Path("/cache/executorch-0123456789abcdef"), {},
+        "ai-edge-litert", "2.3.0", 2, 65536, "2.34", "c"
+    )  # fmt: skip
+    monkeypatch.setattr(native, "listed", lambda: [runner])
+    monkeypatch.setattr(terminal, "console", lambda *_: Console(width=80, file=sys.stdout))
+    assert cli.run(["runner", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for shown in ("arm64-v8a", "executorch", "ai-edge-litert", "2.3.0", "64", "01234567"):
+        assert shown in out

@@ -1,4 +1,4 @@
-"""The HTML page as a browser shows it: rows, width of a phone, light and dark, no script.
+"""The HTML page as a browser shows it: rows, width of a phone, light and dark, sorting, print.
 
 Needs Chromium (Debian package `chromium`); the page is opened from disk.
 """
@@ -38,6 +38,7 @@ PROBE = """<!doctype html><script>
 function probe(frame) {
   const page = frame.contentDocument, view = frame.contentWindow;
   const all = selector => [...page.querySelectorAll(selector)];
+  all("details").forEach(e => e.open = true);
   const sticking = all("body *").filter(e =>
     view.getComputedStyle(e).position !== "absolute" && !e.closest("svg *") &&
     e.getBoundingClientRect().right > view.innerWidth + 0.5);
@@ -48,10 +49,38 @@ function probe(frame) {
     scroll: page.documentElement.scrollWidth,
     scrolling: all(".scroll").filter(e => e.scrollWidth > e.clientWidth).length,
     sticking: sticking.map(e => e.tagName + "." + e.className),
+    cut: all("svg text").filter(e => {
+      const text = e.getBoundingClientRect(), svg = e.closest("svg").getBoundingClientRect();
+      return text.left < svg.left - 1 || text.right > svg.right + 1 || text.bottom > svg.bottom + 1;
+    }).map(e => e.textContent),
     smallest: Math.min(...all("svg text").map(size)),
   });
 }
 </script><iframe style="border:0;width:WIDTHpx;height:900px" onload="probe(this)" srcdoc="PAGE">
+</iframe>"""
+
+# Clicks on headings of the first table, and lists the names in its rows.
+SORT = """<!doctype html><script>
+function probe(frame) {
+  const page = frame.contentDocument, table = page.querySelector("table");
+  const names = () => [...table.tBodies[0].rows].map(row => row.querySelector(".name").textContent);
+  const heads = [...table.tHead.querySelectorAll("th")];
+  const click = words => {
+    const head = heads.find(one => one.textContent.endsWith(words));
+    head.querySelector("button").click();
+    return [head.ariaSort, ...names()];
+  };
+  document.title = JSON.stringify({
+    folded: page.querySelectorAll("details:not([open])").length,
+    start: names(),
+    size: click("Size, MB"),
+    again: click("Size, MB"),
+    fp32: click("Against own fp32"),
+    name: click("Format"),
+    sorted: heads.filter(one => one.ariaSort).length,
+  });
+}
+</script><iframe style="border:0;width:1120px;height:900px" onload="probe(this)" srcdoc="PAGE">
 </iframe>"""
 
 pytestmark = [
@@ -84,11 +113,11 @@ def browse(profile: Path, page: Path, *options: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
-def probe(tmp_path: Path, page: Path, width: int) -> dict[str, object]:
-    """Return the layout of a page at a width."""
+def probe(tmp_path: Path, page: Path, width: int, script: str = PROBE) -> dict[str, object]:
+    """Return what a script reads from a page at a width: by default its layout."""
     frame = tmp_path / "frame.html"
     content = html.escape(page.read_text(encoding="utf-8"))
-    frame.write_text(PROBE.replace("WIDTH", str(width)).replace("PAGE", content), encoding="utf-8")
+    frame.write_text(script.replace("WIDTH", str(width)).replace("PAGE", content), encoding="utf-8")
     dom = browse(tmp_path / "profile", frame, "--dump-dom", "--window-size=1400,1000")
     result = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
     assert result is not None
@@ -108,6 +137,7 @@ def test_no_content_overflows_at_any_width(tmp_path, pages, page: str, width: in
     result = probe(tmp_path, pages[page], width)
     assert result["inner"] == width
     assert result["scroll"] <= width
+    assert result["cut"] == []
     if width == 1120:
         assert result["scrolling"] == 0
     if width == 390:
@@ -115,9 +145,44 @@ def test_no_content_overflows_at_any_width(tmp_path, pages, page: str, width: in
         assert result["smallest"] >= 9  # CSS pixels of the plots' text
 
 
+def test_a_click_on_a_heading_sorts_the_table(tmp_path, pages) -> None:
+    actual = probe(tmp_path, pages["usual"], 1120, SORT)
+    eager, int8 = "eager PyTorch fp32", ["int8 .pte", "int8 .onnx", "int8 .ptl"]
+    fp32 = ["fp32 .onnx", "fp32 .ptl", "fp32 .pte"]
+    assert (
+        actual
+        == {
+            "folded": 7,  # five tables, the conditions and the explanations
+            "start": [*int8[:2], "fp32 .onnx", "fp32 .pte", "fp32 .ptl", eager, "int8 .ptl"],
+            "size": ["ascending", "int8 .onnx", "int8 .pte", "int8 .ptl", *fp32, eager],
+            "again": ["descending", *fp32[::-1], "int8 .ptl", "int8 .pte", "int8 .onnx", eager],
+            # rows without a number stay last
+            "fp32": ["ascending", "int8 .ptl", "int8 .onnx", "int8 .pte", *fp32[::-1], eager],
+            "name": ["ascending", eager, *sorted(fp32), *sorted(int8)],
+            "sorted": 1,
+        }
+    )
+
+
+def test_paper_has_what_is_folded_and_no_page_of_a_footer(tmp_path, pages) -> None:
+    def count_pages(page: Path) -> int:
+        target = tmp_path / f"{page.stem}.pdf"
+        browse(tmp_path / "profile", page, "--no-pdf-header-footer", f"--print-to-pdf={target}")
+        return len(re.findall(rb"/Type\s*/Page\b", target.read_bytes()))
+
+    usual = pages["usual"].read_text(encoding="utf-8")
+    shut = tmp_path / "shut.html"
+    shut.write_text(re.sub(r"<details.*?</details>", "", usual, flags=re.DOTALL), encoding="utf-8")
+    unfooted = tmp_path / "unfooted.html"
+    unfooted.write_text(re.sub(r"<footer>.*</footer>", "", usual), encoding="utf-8")
+    whole = count_pages(pages["usual"])
+    assert whole == count_pages(unfooted)
+    assert whole >= count_pages(shut) + 3
+
+
 def test_markup_in_names_is_escaped(tmp_path, pages) -> None:
     dom = browse(tmp_path / "profile", pages["hostile"], "--dump-dom")
-    assert "<script" not in dom
+    assert dom.count("<script") == 1  # the page's own
     assert "<img" not in dom
     assert "&lt;script&gt;document.body" in dom
     assert dom.count("<table") == 5

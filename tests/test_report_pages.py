@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import csv as standard_csv
+import hashlib
 import re
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -12,8 +16,10 @@ from report_samples import CONTEXT, accuracy, bundle, everything, identity, late
 from kit import cli, files
 from kit.errors import OutputError
 from kit.notices import Notice
-from kit.report import html, markdown, page, text
+from kit.report import csv, html, markdown, page, text
+from kit.report.cells import Cell, Head, Line
 from kit.report.palette import DARK, LIGHT, SERIES
+from kit.report.tables import Table
 from kit.report.write import write
 from kit.results import store
 from kit.results.context import DeviceRef, HostRef
@@ -55,7 +61,7 @@ def hostile() -> page.Page:
 def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
     actual = html.render(hostile)
     actual.encode()
-    assert "<script" not in actual
+    assert actual.count("<script") == 1  # the page's own, which the policy names by its hash
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in actual
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", actual)
 
@@ -96,7 +102,12 @@ def test_markdown_of_a_name_with_underscores_stays_readable() -> None:
 
 def test_the_html_page_is_self_contained_and_described() -> None:
     actual = html.render(page.compose(everything()))
-    assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", actual)
+    own = re.search(r"<script>(.*?)</script>", actual, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in actual
+    rest = actual.replace(own, "", 1).replace("<script></script>", "")
+    assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", rest)
+    assert not re.search(r"https?:|fetch|import|XMLHttp|eval", own)
     assert actual.count("<style") == 1  # one in a plot would dress the whole page
     assert actual.count("<caption") == actual.count("<table") == 6
     heads = re.findall(r"<th [^>]*>", actual)
@@ -115,6 +126,55 @@ def test_the_html_page_is_self_contained_and_described() -> None:
     assert set(re.findall(r"url\(#([^)]*)\)", actual)) <= set(ids)
     assert "prefers-color-scheme:dark" in actual
     assert "3.76 to 4.00" in actual.replace(text.NBSP, " ")
+
+
+def test_the_page_offers_each_table_as_csv() -> None:
+    composed = page.compose(everything())
+    actual = html.render(composed)
+    links = re.findall(r'<a href="data:text/csv;charset=utf-8,([^"]*)" download="([^"]*)"', actual)
+    tables = (composed.sections[0].table, *composed.details)
+    assert [name for _, name in links] == [f"{table.key}.csv" for table in tables]
+    heads, *rows = standard_csv.reader(unquote(links[0][0]).splitlines())
+    fastest = dict(zip(heads, rows[0], strict=True))
+    assert fastest == {
+        "Format": "int8 .pte",
+        "Note": "static per-channel, executorch 1.5.1",
+        "Size, MB": "3.76",
+        "Top-1, %": "82.5",
+        "Top-1, %: note": "0.4 lost, ± 1.8",
+        "Parity, %": "96.0",
+        "Parity, %: note": "of 50",
+        "Median, ms": "3.88",
+        "Median, ms: note": "3.76 to 4.00",
+        "Against eager fp32": "5.2",
+        "Against eager fp32: note": "5.13 to 5.31",
+        "Against own fp32": "2.1",
+        "Against own fp32: note": "2.06 to 2.14",
+    }
+    assert len(rows) == len(composed.sections[0].table.lines)
+    assert {row[heads.index("Against eager fp32")] for row in rows} >= {""}  # of the eager model
+
+
+def test_csv_has_plain_numbers_and_no_formulas() -> None:
+    shown = ["14,180,224", f"{text.MINUS}0.5", "5.2×", text.NONE, "1e-06", "a, b"]
+    shown += ["=1+1", "-x", "@x"]
+    cells = tuple(Cell(one) for one in shown)
+    table = Table("key", "Caption", tuple("abcdefghi"), (Line(Head("+x\n", "", ""), cells),))
+    _, row = standard_csv.reader(csv.render(table).splitlines())
+    assert row == [
+        *("'+x", "", "14180224", "-0.5", "5.2", "", "1e-06", "a, b", "'=1+1", "'-x", "'@x"),
+    ]
+
+
+def test_the_gravest_notices_are_shown_and_the_others_folded() -> None:
+    names = ("lite", "executorch", "onnx")
+    runs = [run(n, "static", 4, notices=(sentence(f"odd {n}"),)) for n in names]
+    actual = html.render(page.compose([latency(runs=tuple(runs))]))
+    box = re.search(r'<section class="notices".*?</section>', actual, re.DOTALL)[0]
+    items = re.findall(r"<li>(.*?)</li>", box, re.DOTALL)
+    assert len(items) == 4
+    assert [item.startswith("<details><summary><strong>") for item in items] == [*[False] * 3, True]
+    assert "No fp32 beside" in items[3]
 
 
 def test_markdown_has_the_same_tables_as_html() -> None:

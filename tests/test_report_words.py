@@ -12,6 +12,7 @@ from kit.report import changes, headline, model, notices, page, scatter, tables,
 from kit.report.cells import Cell
 from kit.report.rows import Report, Row
 from kit.results.latency import LatencyResult, Process, Run
+from kit.results.statistics import Interval, Speedup
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,36 @@ def test_the_overview_of_a_row_is_exact(report: Report) -> None:
     }
     assert cells(table, "int8 .ptl")["Against own fp32"] == "0.77×|0.76 to 0.77, slower"
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
+
+
+def test_the_overview_ranks_real_devices_by_their_medians() -> None:
+    results = [
+        *everything(),
+        latency(
+            runs=(
+                run("onnx", "static", 90, device=VIRTUAL),
+                run("lite", "static", 30, device=VIRTUAL),
+            )
+        ),
+    ]
+    report = model.build(results)
+    own, virtual = (tables.overview(setting, report) for setting in report.settings)
+    assert own.caption == "Size, accuracy and speed, the fastest first"
+    assert [line.head.text for line in own.lines] == [
+        "int8 .pte",
+        "int8 .onnx",
+        "fp32 .onnx",
+        "fp32 .pte",
+        "fp32 .ptl",
+        "eager PyTorch fp32",
+        "int8 .ptl",
+    ]
+    assert [own.has_bars(at) for at, name in enumerate(own.columns)] == [
+        name == "Median, ms" for name in own.columns
+    ]
+    assert virtual.caption == "Size, accuracy and speed"
+    names = [row.label for row in report.rows_in(report.settings[1])]
+    assert [line.head.text for line in virtual.lines] == names
 
 
 def test_the_overview_has_the_metric_of_a_task_without_top1() -> None:
@@ -137,6 +168,22 @@ def test_few_processes_or_samples_have_a_median_and_no_interval(processes, sampl
     assert (
         cells(tables.latency(model.build([result])), "int8 .onnx")["Median, ms"] == f"4.00|{note}"
     )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "verdict"),
+    [
+        (2.1, (2.0, 2.2), "2.1× faster"),
+        (0.5, (0.4, 0.6), "2.0× slower"),
+        (1.01, (0.98, 1.04), "no difference"),
+        (1.002, (1.001, 1.003), "no difference"),
+        (1.2, (0.9, 1.5), "not known"),
+        (2.7, None, "not known"),
+    ],
+)
+def test_a_verdict_of_the_report_has_the_words_of_kit_bench(ratio, interval, verdict) -> None:
+    speedup = Speedup(ratio, interval and Interval(*interval))
+    assert text.verdict(speedup) == verdict
 
 
 def test_a_speedup_of_few_processes_has_no_verdict_and_no_colour() -> None:

@@ -46,6 +46,7 @@ def render(study: Study, about: Mapping[str, object], repair: Repair | None, lin
     from markupsafe import Markup
 
     from kit.report import palette
+    from kit.report.script import load_script
     from kit.report.svg import FONT
 
     environment = Environment(
@@ -56,7 +57,7 @@ def render(study: Study, about: Mapping[str, object], repair: Repair | None, lin
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    plot = bars(study)
+    plot, script = bars(study), load_script()
     return environment.get_template("analysis.html.j2").render(
         study=study,
         about=about,
@@ -67,6 +68,8 @@ def render(study: Study, about: Mapping[str, object], repair: Repair | None, lin
         inline=Markup(plot.inline),  # noqa: S704 - serialized by ElementTree, which escapes
         sentence=_sentence,
         decibels=_decibels,
+        script=Markup(script.text),  # noqa: S704 - a file of this package
+        script_source=script.source,
         colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
         font=Markup(FONT),  # noqa: S704
         version=__version__,
@@ -77,7 +80,7 @@ def _headline(study: Study, about: Mapping[str, object]) -> str:
     worst = study.worst()[0]
     return (
         f"{about['model']} in int8: {_decibels(study.whole.sqnr_db)} of SQNR; "
-        f"{worst.name} alone costs the most"
+        f"'{worst.name}' alone costs the most"
     )
 
 

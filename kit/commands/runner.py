@@ -14,6 +14,8 @@ from kit.errors import UsageError
 if TYPE_CHECKING:
     from kit.runners.native import RunnerSet
 
+_HASH_DIGITS = 8  # JSON has the whole folder
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 
 
@@ -79,17 +81,19 @@ def _show(runners: list[RunnerSet], as_json: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table("abi", "format", "runtime")
-    for name in ("MB", "files", "pages up to", "glibc"):
+    table = Table()
+    for name in ("abi", "format"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("runtime", overflow="fold")  # over two lines where the terminal is narrow
+    for name in ("MB", "page KB", "glibc"):
         table.add_column(name, justify="right")
-    table.add_column(
-        "hash", no_wrap=True
-    )  # the end of its folder's name, which differs between versions
+    table.add_column("hash", no_wrap=True)  # of its folder's name, which differs between versions
     for runner in runners:
+        digest = runner.folder.name.rpartition("-")[2]
         table.add_row(
             *(runner.abi, runner.format, f"{runner.runtime} {runner.runtime_version}"),
-            *(f"{runner.size / 1e6:.1f}", str(len(runner.files))),
-            *(f"{runner.page // 1024} KB", runner.glibc, runner.folder.name.rpartition("-")[2]),
+            *(f"{runner.size / 1e6:.1f}", str(runner.page // 1024), runner.glibc),
+            digest[:_HASH_DIGITS],
         )
     terminal.print_table(table)
 

@@ -1,4 +1,4 @@
-"""Render a self-contained HTML page: no scripts or links, with inline CSS and SVG."""
+"""Render a self-contained HTML page, which loads nothing: its CSS, SVG and script are inside."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kit import __version__
-from kit.report import palette, text
+from kit.report import csv, palette, text
 from kit.report.page import Page, caption
+from kit.report.script import load_script
 from kit.report.svg import FONT, Drawing
 from kit.text import one_line
 
+_SHOWN_NOTICES = 3  # the gravest; of the others the page shows the titles
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
@@ -28,10 +30,15 @@ def render(page: Page) -> str:
     )
     environment.filters["unbroken"] = _unbroken
     template = environment.get_template("report.html.j2")
+    script = load_script()
     return template.render(
         page=page,
         caption=caption,
         inline=_inline,
+        shown_notices=_SHOWN_NOTICES,
+        csv=csv.make_link,
+        script=Markup(script.text),  # noqa: S704 - a file of this package
+        script_source=script.source,
         colours=Markup(palette.css(":root")),  # noqa: S704 - constants of this package
         nothing=text.NONE,
         font=Markup(FONT),  # noqa: S704

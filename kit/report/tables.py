@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from kit.report import cells, labels, text
 from kit.report.accuracy import Accuracy
@@ -31,13 +32,24 @@ class Table:
     lines: tuple[Line, ...]
     subject: str = "Format"
 
+    def has_bars(self, column: int) -> bool:
+        """Whether cells of a column, counted from 0, have a bar behind their number."""
+        return any(line.cells[column].bar is not None for line in self.lines)
+
 
 Columns = Sequence[tuple[str, Callable[[Row], Cell]]]
 
 
 def overview(setting: Setting, report: Report) -> Table:
-    """Return size, accuracy and speed of every row that was timed in a setting."""
+    """Return size, accuracy and speed of every row that was timed in a setting.
+
+    The fastest is the first, except on virtual devices, which are not ranked.
+    """
     rows = report.rows_in(setting)
+    caption = "Size, accuracy and speed"
+    if not setting.virtual:
+        rows.sort(key=lambda row: row.timing.median.median if row.timing else inf)
+        caption += ", the fastest first"
     longest = max(row.timing.median.median for row in rows if row.timing)
     columns: Columns = (
         ("Size, MB", cells.size),
@@ -47,7 +59,7 @@ def overview(setting: Setting, report: Report) -> Table:
         ("Against eager fp32", timed(lambda t: cells.speedup(t.vs_eager))),
         ("Against own fp32", timed(lambda t: cells.speedup(t.vs_fp32))),
     )
-    return _table(f"overview-{setting.letter}", "Size, accuracy and speed", columns, rows)
+    return _table(f"overview-{setting.letter}", caption, columns, rows)
 
 
 def untimed(report: Report) -> Table:

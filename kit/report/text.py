@@ -5,6 +5,8 @@ from __future__ import annotations
 from kit.results.statistics import MARGIN, Speedup
 
 NONE = "–"
+EQUAL = "no difference"  # all of the interval is within `MARGIN`
+UNKNOWN = "not known"
 _SAME = 1.005  # smaller ratios are shown as 1.00×
 MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
@@ -56,19 +58,19 @@ def comparison(speedup: Speedup, other: str) -> str:
     if speedup.interval is None:
         return f"not distinguishable from {other} with so few processes"
     words = verdict(speedup)
-    if words.endswith("difference"):
-        if speedup.interval.near_one:
-            return f"as fast as {other}, within {100 * MARGIN:.0f}{NBSP}%"
+    if words == EQUAL:
+        return f"as fast as {other}, within {100 * MARGIN:.0f}{NBSP}%"
+    if words == UNKNOWN:
         return f"not clearly faster or slower than {other}"
     return f"{words} than {other}"
 
 
 def verdict(speedup: Speedup) -> str:
-    """Return ``5.2× faster``, ``1.3× slower`` or ``no clear difference``."""
+    """Return ``5.2× faster`` or ``1.3× slower``, `EQUAL` or `UNKNOWN`, like `kit bench`."""
     faster = max(speedup.ratio, 1 / speedup.ratio)
-    if not speedup.clear or faster < _SAME:
-        return "no clear difference"
-    return f"{times(faster)} {'faster' if speedup.ratio > 1 else 'slower'}"
+    if speedup.clear and faster >= _SAME:
+        return f"{times(faster)} {'faster' if speedup.ratio > 1 else 'slower'}"
+    return EQUAL if speedup.interval and speedup.interval.near_one else UNKNOWN
 
 
 def decibels(value: float | None) -> str:

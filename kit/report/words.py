@@ -21,8 +21,9 @@ READING = (
      "Fewer than 3 processes have none, and are called neither faster nor slower."),
     ("2× faster", "half the time. Rows of one measurement are compared round by round, each "
      "process with its neighbour, by the time that one in fifty of their samples beats: other "
-     "work on the machine only adds time. Other rows are compared by their medians. An interval "
-     "that includes 1× is called no clear difference."),
+     "work on the machine only adds time. Other rows are compared by their medians. Where the "
+     "interval includes 1×, the difference is not known; no difference means that all of the "
+     "interval is within ±5 %."),
     ("Own fp32", "the same model in the same format and runtime without quantization. Eager "
      "fp32 is the float model run by PyTorch in Python."),
     ("Drop", "reference top-1 minus own top-1, in percentage points, on the same pictures. The "

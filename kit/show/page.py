@@ -7,10 +7,7 @@ everything is still there.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +47,7 @@ def render(title: str, shown: Sequence[ModelFile]) -> str:
     from markupsafe import Markup
 
     from kit.report import palette
+    from kit.report.script import load_script
     from kit.report.svg import FONT
 
     environment = Environment(
@@ -60,8 +58,7 @@ def render(title: str, shown: Sequence[ModelFile]) -> str:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    script = resources.files("kit.show").joinpath("templates", "show.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = load_script("kit.show", "show.js")
     return environment.get_template("show.html.j2").render(
         title=title,
         files=[(one, _view(one.structure, number, one)) for number, one in enumerate(shown)],
@@ -69,8 +66,8 @@ def render(title: str, shown: Sequence[ModelFile]) -> str:
         significant=significant,
         indented=_keep_indent,
         percent=percent,
-        script=Markup(script),  # noqa: S704 - a file of this package
-        script_hash=f"sha256-{digest}",
+        script=Markup(script.text),  # noqa: S704 - a file of this package
+        script_source=script.source,
         colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
         font=Markup(FONT),  # noqa: S704
         version=__version__,

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from kit import __version__, files
 from kit.errors import OutputError
-from kit.report import text
+from kit.report import csv, text
 from kit.report.cells import Cell
 from kit.report.markdown import escape
+from kit.report.script import load_script
 from kit.report.svg import FONT
 from kit.report.tables import Table
 from kit.table.cells import tabulate, tabulate_other
@@ -87,7 +88,7 @@ def render_html(overview: Overview, commands: Sequence[str]) -> str:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    plot = draw(overview)
+    plot, script = draw(overview), load_script()
     return environment.get_template("table.html.j2").render(
         title=title(overview),
         tables=list_tables(overview),
@@ -96,6 +97,9 @@ def render_html(overview: Overview, commands: Sequence[str]) -> str:
         plot=plot,
         inline=None if plot is None else Markup(plot.inline),  # noqa: S704 - of ElementTree
         nothing="",
+        csv=csv.make_link,
+        script=Markup(script.text),  # noqa: S704 - a file of this package
+        script_source=script.source,
         colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
         font=Markup(FONT),  # noqa: S704
         version=__version__,

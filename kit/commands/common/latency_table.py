@@ -71,7 +71,8 @@ def _title(rows: Sequence[LatencyRow]) -> str:
     counts = sorted({row.run.plan.threads for row in rows})
     threads = ", ".join(map(str, counts)) + " thread" + "s" * (counts != [1])
     cpus = f" on cores {run.plan.cpus}" if run.plan.cpus and len(counts) == 1 else ""
-    return f"{', '.join(models)}, {threads}{cpus}, {run.device.name}"
+    runners = " and ".join(dict.fromkeys(row.run.via for row in rows))
+    return f"{', '.join(models)}, {threads}{cpus}, {run.device.name}, {runners} runner"
 
 
 def _cores(row: LatencyRow) -> tuple[str, str]:

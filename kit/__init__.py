@@ -21,7 +21,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from kit.accuracy import evaluate
     from kit.bench.measure import measure
-    from kit.bundle import load as load_bundle
+    from kit.bundles.loading import load_bundle
     from kit.pipeline import build
     from kit.portability import verify_processors
     from kit.recipe import make as make_recipe
@@ -31,7 +31,7 @@ __all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure", "verify
 _FUNCTIONS = {
     "build": ("kit.pipeline", "build"),
     "evaluate": ("kit.accuracy", "evaluate"),
-    "load_bundle": ("kit.bundle", "load"),
+    "load_bundle": ("kit.bundles.loading", "load_bundle"),
     "measure": ("kit.bench.measure", "measure"),
     "make_recipe": ("kit.recipe", "make"),
     "verify_processors": ("kit.portability", "verify_processors"),

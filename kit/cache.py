@@ -15,7 +15,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kit import bundle, files, formats, user_cache
+from kit import files, formats, user_cache
+from kit.bundles import loading, writing
 from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
 from kit.manifest.schema import Manifest
@@ -89,8 +90,8 @@ def take(
         report_status(f"the cache is not used: others can write to {stranger}")
         return False
     try:
-        bundle.copy(entry, target)
-        manifest = bundle.load(target).manifest
+        writing.copy_bundle(entry, target)
+        manifest = loading.load_bundle(target).manifest
         _check(manifest, recipe, calibration_set, weights)
     except (BundleError, OSError) as exc:
         files.clear(target)
@@ -103,7 +104,7 @@ def take(
     renamed = _renamed(manifest, recipe, calibration_set.source)
     if renamed != manifest:
         fields = {key: getattr(renamed, key) for key in Manifest.model_fields if key != "files"}
-        bundle.write_manifest(target, fields)
+        writing.write_manifest(target, fields)
     return True
 
 
@@ -161,7 +162,7 @@ def keep(name: str, source: Path) -> None:
     with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.folder_beside(root / name) as part:
-            bundle.copy(source, part)
+            writing.copy_bundle(source, part)
             for path in (part, *part.rglob("*")):
                 path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)
             part.rename(root / name)  # fails if another kit was faster: its bundle is equal

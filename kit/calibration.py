@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from kit import encodings, files, models
-from kit.bundle import MAX_TOKENIZER_BYTES
+from kit.bundles.bundle import MAX_TOKENIZER_BYTES
 from kit.detection import Detection
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief

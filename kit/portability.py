@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 import kit
-from kit import bundle as bundles
 from kit import files
 from kit.artifact_key import REFERENCE
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.comparison import Against
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
@@ -105,7 +105,7 @@ def verify_processors(
         MissingTool: qemu, a compiler, or a wheel for building a runner is missing.
         OutputError: the temporary folder cannot be written to.
     """
-    loaded = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
+    loaded = bundle if isinstance(bundle, Bundle) else loading.load_bundle(bundle)
     chosen = select_processors(processors)
     artifacts = _select_precisions(loaded, _artifacts(loaded, formats), precisions)
     golden = _read_golden(loaded)
@@ -133,7 +133,7 @@ def verify_processors(
 def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
     if formats is not None and not formats:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    bundles.check_named([bundle], formats or ())
+    loading.check_named([bundle], formats or ())
     return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select_runnable(formats)]
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import kit
-from kit import bundle as bundles
 from kit import forks, formats, lower, signature, workers
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import MANIFEST, Bundle
+from kit.bundles import loading, writing
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, WeightsError
 from kit.formats import isolated
 from kit.manifest.schema import Golden, Manifest
@@ -222,7 +222,7 @@ def rewrite(
     manifest = source.manifest
     fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name != "files"}
     change(fields)
-    with bundles.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         ignore = shutil.ignore_patterns(MANIFEST)
         shutil.copytree(source.path, work, dirs_exist_ok=True, ignore=ignore)
         for name, content in files.items():
@@ -231,8 +231,8 @@ def rewrite(
                 (work / name).write_bytes(content)
             else:
                 np.save(work / name, content)
-        bundles.write_manifest(work, fields)
-    return bundles.load(target)
+        writing.write_manifest(work, fields)
+    return loading.load_bundle(target)
 
 
 def make_golden(folder: Path) -> None:
@@ -260,7 +260,7 @@ def make_golden(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def tiny_bundle(once: Once) -> Bundle:
     """A float network in Lite and ONNX with golden inputs and outputs, as of `kit build`."""
-    return bundles.load(once("tiny", make_golden) / "tiny")
+    return loading.load_bundle(once("tiny", make_golden) / "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -305,7 +305,7 @@ def quantized(tiny_bundle, once: Once) -> Bundle:
         fields["recipe"] = fields["recipe"].model_copy(update={"quantize": "static"})
 
     made = once("quantized", lambda folder: rewrite(tiny_bundle, folder / "int8", {}, change))
-    return bundles.load(made / "int8")
+    return loading.load_bundle(made / "int8")
 
 
 @pytest.fixture(scope="session")
@@ -340,4 +340,4 @@ def tensors_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     folder = tmp_path_factory.mktemp("tensors") / "tensors"
     load_program("tensors").write(folder)
-    return bundles.load(folder)
+    return loading.load_bundle(folder)

@@ -20,7 +20,8 @@ from PIL import Image
 from shared_builds import SHARED, Here, negate
 
 import kit
-from kit import bundle, cache, comparison, formats, lower, workers
+from kit import cache, comparison, formats, lower, workers
+from kit.bundles import loading
 from kit.errors import BuildError, OutputError, VerificationFailed
 from kit.pipeline import lowering
 from kit.recipe import Recipe
@@ -110,7 +111,7 @@ def test_an_unchanged_recipe_comes_from_the_cache_without_torch(named, tmp_path)
 def test_a_damaged_cache_entry_is_rebuilt(tmp_path):
     recipe = kit.make_recipe(SMALL_NET, **TINY)
     made = kit.build(recipe, tmp_path / "made")
-    (kept,) = [p for p in cache.folder().iterdir() if bundle.load(p).hash == made.hash]
+    (kept,) = [p for p in cache.folder().iterdir() if loading.load_bundle(p).hash == made.hash]
     with (kept / "model-int8.ptl").open("r+b") as file:
         file.write(b"xxxx")
     stages, threads = [], torch.get_num_threads()

@@ -12,7 +12,8 @@ from conftest import rewrite
 from shared_builds import negate
 
 import kit
-from kit import bundle, cache, cli, lower
+from kit import cache, cli, lower
+from kit.bundles import loading
 from kit.errors import PARTIAL, BundleError, VerificationFailed
 from kit.manifest.artifacts import Comparison, FailedArtifact
 from kit.pipeline import parity
@@ -129,7 +130,7 @@ def test_the_manifest_of_an_older_kit_has_no_failures(tiny_bundle, tmp_path):
     raw["schema_version"] = 1
     del raw["failed"], raw["golden"]["graphs"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
-    loaded = bundle.load(old.path)
+    loaded = loading.load_bundle(old.path)
     assert loaded.manifest.failed == ()
     assert kit.verify_processors(loaded).rows[0].passed
 

@@ -10,8 +10,8 @@ import pytest
 from conftest import rewrite
 
 import kit
-from kit import bundle as bundles
 from kit import cli, portability
+from kit.bundles import writing
 from kit.devices import local
 from kit.errors import BundleError, MissingTool, UnknownName, UsageError
 from kit.manifest.artifacts import Comparison
@@ -93,7 +93,7 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
     (broken.path / "model-fp32.onnx").write_bytes(b"not a model")
     fields = dict(broken.manifest)
     del fields["files"]
-    bundles.write_manifest(broken.path, fields)
+    writing.write_manifest(broken.path, fields)
     result = kit.verify_processors(str(broken.path))
     lite, onnx = result.rows
     assert lite.passed

@@ -22,7 +22,7 @@ LEVELS = (
     ("model_name",),
     ("detection", "recipe"),
     ("encodings", "manifest"),
-    ("bundle",),
+    ("bundles",),
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),
     ("algorithms", "corrections", "runners"),
@@ -206,7 +206,7 @@ def test_tests_use_few_private_names():
     uses = {f.name: names for f in files if (names := private_names(f.read_text("utf-8")))}
     assert len(uses) <= len(files) / 10, uses
     assert private_names("from kit.models import _sources\n_sources.x") == {"kit.models._sources"}
-    assert private_names("from kit import bundle\nbundle._parse") == {"bundle._parse"}
+    assert private_names("from kit import cost\ncost._parse") == {"cost._parse"}
 
 
 def test_the_rule_on_private_modules_is_reported():
@@ -269,9 +269,9 @@ def test_package_imports_nothing_of_kit_when_imported():
             "formats and quantize are siblings",
         ),
         (
-            "kit.bundle",
+            "kit.bundles.loading",
             "def f():\n    from kit import comparison",
-            "bundle.py:2 imports kit.comparison",
+            "loading.py:2 imports kit.comparison",
         ),
         ("kit.errors", "import kit.recipe", "recipe stands above errors"),
         ("kit.cli", "if x:\n    from kit.attic import y", "'attic' has no place"),
@@ -299,7 +299,7 @@ def test_rule_refuses_relative_imports():
         ("kit.formats.onnx", "import numpy", 0),
         ("kit.commands.build", "import numpy", 1),
         ("kit.commands.build", "import click\nimport sys\nfrom kit.errors import KitError", 0),
-        ("kit.commands.build", "from kit.bundle import load", 1),
+        ("kit.commands.build", "from kit.bundles.loading import load_bundle", 1),
     ],
 )
 def test_heavy_imports_are_reported(module, source, count):

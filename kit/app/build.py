@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import kit
-from kit import bundle as bundles
 from kit import files, formats
 from kit.app import (
     aapt2,
@@ -30,6 +29,7 @@ from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES, lis
 from kit.app.compiling import EPOCH, Dex
 from kit.app.parts import AppPart, PartChoice
 from kit.app.signing import Key
+from kit.bundles import loading
 from kit.errors import OutputError, UnknownName
 from kit.progress import ReportStatus
 
@@ -124,7 +124,7 @@ def build(
     # All checks of arguments come before downloads.
     if options.picture is not None:
         packing.jpeg(options.picture)
-    loaded = [bundles.load(path) for path in folders]
+    loaded = [loading.load_bundle(path) for path in folders]
     packing.check(loaded, options.runtimes)
     java = tools.java_version()
     key = options.key or signing.debug_key()

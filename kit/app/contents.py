@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kit import files
 from kit.app import contract
 from kit.app.device import find_apk
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.devices.storage import ROOT
 from kit.devices.transport import Transport, quote
 

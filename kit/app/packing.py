@@ -12,7 +12,7 @@ from pathlib import Path
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID, ASSETS, check_name
 from kit.artifact_key import ArtifactKey
-from kit.bundle import MANIFEST, Bundle
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
 from kit.formats.runtimes import AndroidRuntime

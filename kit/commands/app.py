@@ -57,16 +57,16 @@ command.add_command(app_build.build)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     """Run the app's own tests on this machine and save their screenshots."""
-    from kit import bundle as bundles
     from kit.app import phone as phones
     from kit.app import testing
+    from kit.bundles import loading
     from kit.commands.common import progress_display
     from kit.errors import UsageError
 
     if phone and bundle is None:
         raise UsageError("--phone needs a bundle with lite", "add --bundle BUNDLE")
     if phone and bundle is not None:
-        phones.find_artifact(bundles.load(bundle))
+        phones.find_artifact(loading.load_bundle(bundle))
     off: list[float] = []
     with progress_display.stages() as report_status:
         totals = testing.run(bundle, output, report_status)

@@ -17,7 +17,7 @@ from kit.errors import PARTIAL, RecipeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.manifest.artifacts import Artifact, Comparison
     from kit.pipeline import Gate
     from kit.recipe import Recipe

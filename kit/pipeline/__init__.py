@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import bundle, cache, models
-from kit.bundle import Bundle
+from kit import cache, models
+from kit.bundles import loading, writing
+from kit.bundles.bundle import Bundle
 from kit.calibration import identity
 from kit.documents import fault_of
 from kit.errors import BuildError
@@ -56,7 +57,7 @@ def build(
     path = Path(target)
     _threads.wait_passively()  # before a user's own model imports torch when inputs are read
     progress = progress if distributed.from_environment().is_rank0 else _steps.report_nothing
-    bundle.check_target(path)
+    writing.check_target(path)
     progress("reading the inputs")
     _check.check(recipe)
     task = get_task(recipe.task)
@@ -70,8 +71,8 @@ def build(
         if not group.is_rank0:
             with models.running(recipe.model):
                 _steps.train_along(recipe, cache_key, pictures, group)
-            return bundle.load(path)
-        with bundle.staged(path) as folder:
+            return loading.load_bundle(path)
+        with writing.stage_bundle(path) as folder:
             known = str(contents.get("weights"))
             weights = known if _DIGEST.fullmatch(known) else None
             if group.broadcast(
@@ -88,7 +89,7 @@ def build(
             if gate is not None and gate_pictures is not None:
                 _gate.enforce_gate(gate, gate_pictures, folder, progress, all_or_nothing)
         group.broadcast("written")
-    return bundle.load(path)
+    return loading.load_bundle(path)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kit import __version__, bundle, cache, files
+from kit import __version__, cache, files
 from kit.artifact_key import REFERENCE
-from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
+from kit.bundles import writing
+from kit.bundles.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.detection import Detection
 from kit.encodings import format_file
 from kit.lower import Lowered
@@ -54,7 +55,7 @@ def write(
         "failed": failed,
         "tools": cache.tool_versions(work.recipe),
     }
-    bundle.write_manifest(work.folder, fields)
+    writing.write_manifest(work.folder, fields)
     return failed
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kit import forks, formats, lower, signature, workers
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import REFERENCE_FILE
+from kit.bundles.bundle import REFERENCE_FILE
 from kit.errors import BuildError
 from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline.build_state import Work

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kit import files
 from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
 from kit.manifest.artifacts import Comparison

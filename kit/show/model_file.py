@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import files, formats
-from kit.bundle import MANIFEST, Bundle
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.encodings import Encodings
 from kit.encodings import read as read_encodings
 from kit.errors import InputError, MissingTool

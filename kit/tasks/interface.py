@@ -25,7 +25,7 @@ from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer, show_tenso
 if TYPE_CHECKING:
     from torch import nn
 
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
 
 
 GroundTruth = Any  # the right answer to a sample, in the form of the task's own tally

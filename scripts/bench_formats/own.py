@@ -14,7 +14,7 @@ from kit.errors import KitError, MissingTool
 from kit.precisions import list_precisions
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.recipe import Recipe
 
 

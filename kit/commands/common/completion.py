@@ -190,7 +190,7 @@ def _devices(typed: str) -> Iterable[str]:
 
 
 def _bundles(typed: str) -> Iterator[str]:
-    from kit.bundle import MANIFEST
+    from kit.bundles.bundle import MANIFEST
 
     return _search(typed, lambda path: (path / MANIFEST).is_file())
 

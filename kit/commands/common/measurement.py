@@ -18,7 +18,7 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
     from kit.bench.runner import RunnerKind
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
     from kit.progress import Progress
@@ -177,11 +177,13 @@ def _open(request: BenchRequest) -> tuple[Sequence[Bundle | Path], tuple[str, ..
     """Return the bundles and what of them is measured, for the session that is asked for."""
     if request.session is None:
         return request.bundles, request.formats
-    from kit import bundle as bundles
     from kit.artifact_key import REFERENCE
+    from kit.bundles import loading
     from kit.formats.sessions import open_with
 
-    shown = [open_with(bundles.load(b), request.session, request.formats) for b in request.bundles]
+    shown = [
+        open_with(loading.load_bundle(b), request.session, request.formats) for b in request.bundles
+    ]
     if REFERENCE not in (request.formats or ()):
         return shown, None
     return shown, (

@@ -68,9 +68,9 @@ class RunRecord:
             inputs: files and folders; they count by names, sizes and times of change.
             bundle: that it reads.
         """
-        from kit import bundle as bundles
+        from kit.bundles import loading
 
-        digest = hashlib.sha256(json.dumps([*words, bundles.load(bundle).hash]).encode())
+        digest = hashlib.sha256(json.dumps([*words, loading.load_bundle(bundle).hash]).encode())
         for path in inputs:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if file.is_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import REFERENCE_FILE
+from kit.bundles.bundle import REFERENCE_FILE
 from kit.formats.interface import Description, Format, Session, Thresholds
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from kit import formats, recipe
+from kit import formats, recipe_input
 from kit.bundles import loading, writing
 from kit.bundles.bundle import REFERENCE_FILE
 from kit.formats.interface import predict
@@ -119,7 +119,7 @@ def write_arrays(work: Path, name: str, samples: Samples) -> tuple[str, ...]:
 
 def describe(golden: Golden) -> dict[str, object]:
     """Return the fields of the manifest."""
-    made = recipe.make(model="mobilenet_v2", quantize="none", formats=("onnx",))
+    made = recipe_input.make_recipe(model="mobilenet_v2", quantize="none", formats=("onnx",))
     return {
         "kit_version": "0",
         "created": datetime.now(UTC),

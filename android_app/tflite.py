@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensors
 
-from kit import formats, recipe
+from kit import formats, recipe_input
 from kit.app import maven
 from kit.artifact_key import ArtifactKey
 from kit.bundles import loading, writing
@@ -171,7 +171,9 @@ def _describe(golden: Golden, names: dict[ArtifactKey, str]) -> dict[str, object
         )
         for key, name in names.items()
     )
-    made = recipe.make(model="mobilenet_v2", quantize="none", formats=("litert", "litert/nhwc"))
+    made = recipe_input.make_recipe(
+        model="mobilenet_v2", quantize="none", formats=("litert", "litert/nhwc")
+    )
     return tensors.describe(golden) | {
         "recipe": made,
         "recipe_hash": made.hash,

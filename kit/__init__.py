@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kit.bundles.loading import load_bundle
     from kit.pipeline import build
     from kit.portability import verify_processors
-    from kit.recipe import make as make_recipe
+    from kit.recipe_input import make_recipe
 
 __all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure", "verify_processors"]
 
@@ -33,7 +33,7 @@ _FUNCTIONS = {
     "evaluate": ("kit.accuracy", "evaluate"),
     "load_bundle": ("kit.bundles.loading", "load_bundle"),
     "measure": ("kit.bench.measure", "measure"),
-    "make_recipe": ("kit.recipe", "make"),
+    "make_recipe": ("kit.recipe_input", "make_recipe"),
     "verify_processors": ("kit.portability", "verify_processors"),
 }
 

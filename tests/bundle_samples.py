@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kit import formats, recipe
+from kit import formats, recipe_input
 from kit.accuracy import CHUNK
 from kit.artifact_key import ArtifactKey
 from kit.bundles import loading, writing
@@ -55,7 +55,7 @@ def make(
     """Write a bundle of models or of model files, without `kit build`."""
     import torch
 
-    made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
+    made = recipe_input.make_recipe(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
     example = torch.zeros(1, 3, pre.crop, pre.crop)
     with writing.stage_bundle(target) as work:
         formats.get_reference().export(reference or net(), (example,), work / REFERENCE_FILE)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import rewrite
 
-from kit import cache, recipe
+from kit import cache, recipe, recipe_input
 from kit.bundles import loading, writing
 from kit.calibration import PictureCalibration
 from kit.manifest.build_records import Calibration, Source, Training
@@ -30,7 +30,7 @@ def own_cache(tmp_path, monkeypatch):
 def sources(name: str) -> recipe.Recipe:
     """Return a recipe whose files are all called `name`."""
     fields = {"weights": f"/a/{name}.pth", "calibrate": f"/a/{name}-set", "train": f"/b/{name}"}
-    return recipe.make("mobilenet_v2", quantize="qat", labels=f"/{name}.txt", **fields)
+    return recipe_input.make_recipe("mobilenet_v2", quantize="qat", labels=f"/{name}.txt", **fields)
 
 
 class Named(PictureCalibration):
@@ -93,7 +93,7 @@ def test_a_cached_user_model_gets_the_name_of_the_current_build(tiny_bundle, tmp
     for name in "alpha", "beta":
         (tmp_path / f"{name}.py").touch()
     alpha, beta = (
-        recipe.make(f"{tmp_path / name}.py:make", calibrate=f"/a/{name}")
+        recipe_input.make_recipe(f"{tmp_path / name}.py:make", calibrate=f"/a/{name}")
         for name in ("alpha", "beta")
     )
 
@@ -131,7 +131,7 @@ def lose(entry: Path) -> None:
 
 def exchange(entry: Path) -> None:
     """Turn the entry into a valid bundle of another recipe."""
-    other = recipe.make("mobilenet_v2", quantize="none")
+    other = recipe_input.make_recipe("mobilenet_v2", quantize="none")
     fields = dict(loading.load_bundle(entry).manifest)
     writing.write_manifest(
         entry, {**{k: v for k, v in fields.items() if k != "files"}, "recipe": other}

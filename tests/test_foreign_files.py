@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_samples import accuracy, latency
 
-from kit import calibration, documents, recipe
+from kit import calibration, documents, recipe_input
 from kit.bench import answers
 from kit.bundles import loading, writing
 from kit.bundles.bundle import Bundle
@@ -100,13 +100,13 @@ READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
     "golden": ("copy/golden/input.npy", lambda p: loading.load_bundle(p.parents[1]), BundleError),
     "target": ("copy/bundle.json", lambda p: writing.check_target(p.parent), OutputError),
     "result": ("r.json", store.read, ResultError),
-    "recipe": ("r.toml", recipe.read, RecipeError),
+    "recipe": ("r.toml", recipe_input.read_recipe, RecipeError),
     "weights": ("w.pth", read_state, WeightsError),
     "safetensors": ("w.safetensors", read_state, WeightsError),
     "hash of weights": ("w.pth", lambda p: source_hash(str(p), None, 0), WeightsError),
     "labels": (
         "l.txt",
-        lambda p: calibration.labels(recipe.make("mobilenet_v1", labels=str(p))),
+        lambda p: calibration.labels(recipe_input.make_recipe("mobilenet_v1", labels=str(p))),
         RecipeError,
     ),
     "table of labels": ("set/l.csv", lambda p: open_set(p.parent, p), PictureError),
@@ -139,10 +139,10 @@ def test_a_path_with_a_zero_byte_is_one_sentence():
     with pytest.raises(ResultError, match="null byte"):
         store.read(Path("a\0b"))
     with pytest.raises(RecipeError, match="null byte"):
-        recipe.read(Path("a\0b"))
+        recipe_input.read_recipe(Path("a\0b"))
     for field in ("model", "weights", "labels", "calibrate", "train"):
         with pytest.raises(RecipeError, match="it holds a zero byte"):
-            recipe.make(**{"model": "mobilenet_v1", field: "a\0b"})
+            recipe_input.make_recipe(**{"model": "mobilenet_v1", field: "a\0b"})
 
 
 # JSON and TOML
@@ -201,7 +201,7 @@ def test_malformed_recipes_are_refused(tmp_path, name):
     content, message = RECIPES[name]
     (tmp_path / "r.toml").write_bytes(content)
     with pytest.raises(RecipeError, match=message) as caught:
-        recipe.read(tmp_path / "r.toml")
+        recipe_input.read_recipe(tmp_path / "r.toml")
     assert "\n" not in caught.value.message
 
 
@@ -228,7 +228,7 @@ def test_malformed_recipes_are_refused(tmp_path, name):
 def test_values_of_a_recipe_are_bounded(tmp_path, text, message):
     (tmp_path / "r.toml").write_text(f'model = "mobilenet_v1"\n{text}\n')
     with pytest.raises(RecipeError, match=message) as caught:
-        recipe.make(**recipe.read(tmp_path / "r.toml"))
+        recipe_input.make_recipe(**recipe_input.read_recipe(tmp_path / "r.toml"))
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
 
@@ -575,7 +575,7 @@ def test_weights_with_a_large_expanded_size_are_refused(tmp_path):
 def test_files_of_labels(tmp_path, content, message):
     (tmp_path / "l.txt").write_bytes(content)
     with pytest.raises(RecipeError, match=message) as caught:
-        calibration.labels(recipe.make("mobilenet_v1", labels=str(tmp_path / "l.txt")))
+        calibration.labels(recipe_input.make_recipe("mobilenet_v1", labels=str(tmp_path / "l.txt")))
     assert len(caught.value.message) < 400
 
 
@@ -616,11 +616,11 @@ def test_a_bundle_in_such_a_folder_is_refused_in_one_sentence(copy, capsys):
 
 
 def test_such_pictures_calibrate(latin):
-    made = recipe.make("mobilenet_v1", weights="random")
+    made = recipe_input.make_recipe("mobilenet_v1", weights="random")
     chosen = calibration.PictureCalibration("set", sample(open_set(latin), 2, 0), (), 2, 0)
     assert json.dumps(calibration.identity(made, chosen))
     with pytest.raises(RecipeError, match=r"calibrate = .*\\udcfcbung"):
-        recipe.make("mobilenet_v1", calibrate=str(latin))
+        recipe_input.make_recipe("mobilenet_v1", calibrate=str(latin))
 
 
 def test_a_float_model_that_answers_nothing_is_printed_before_anything_is_built():

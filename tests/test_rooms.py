@@ -21,7 +21,7 @@ LEVELS = (
     ("model_source", "no_bundle"),
     ("model_name",),
     ("detection", "recipe"),
-    ("encodings", "manifest"),
+    ("encodings", "manifest", "recipe_input"),
     ("bundles",),
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import kit
-from kit import calibration, cli, cost, recipe
+from kit import calibration, cli, cost, recipe_input
 from kit.commands.common.option_types import Colour, SideOption
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import user_model
@@ -46,7 +46,7 @@ def line_of(own, text: str) -> str:
 
 
 def make(name: str, **fields):
-    return recipe.make(name, resolution=PX, **fields)
+    return recipe_input.make_recipe(name, resolution=PX, **fields)
 
 
 def model_of(name: str):
@@ -266,7 +266,9 @@ def test_labels_of_other_encodings_and_with_a_background(own, tmp_path):
 def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("cat\ndog\n")
-    result = describe_inputs(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
+    result = describe_inputs(
+        recipe_input.make_recipe("mobilenet_v1", weights="random", labels=str(file))
+    )
     assert (result.classes, result.labels) == (2, ("cat", "dog"))
 
 
@@ -460,7 +462,7 @@ def own_cache(lowered_here, tmp_path, monkeypatch):
 )
 def test_every_format_is_built(own, tmp_path, factory, side):
     count = 8 if side == PX else 32
-    made = recipe.make(
+    made = recipe_input.make_recipe(
         own(factory),
         weights="random",
         resolution=side,

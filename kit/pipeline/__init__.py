@@ -44,7 +44,7 @@ def build(
     `failed` in its manifest has the reasons of the others.
 
     Args:
-        recipe: what to build; see `kit.recipe.make`.
+        recipe: what to build; see `kit.recipe_input.make_recipe`.
         target: folder of the bundle; an existing bundle there is replaced.
         progress: called with the name of each stage as it begins.
         use_cache: take an unchanged recipe's bundle from the cache.

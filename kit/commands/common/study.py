@@ -66,7 +66,7 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
         BundleError: an input of the bundle's build no longer exists.
         RecipeError: an option cannot be used.
     """
-    from kit import recipe
+    from kit import recipe, recipe_input
     from kit.bundles import loading
     from kit.no_bundle import explain_no_bundle, find_near_bundle
     from kit.registry import MODEL_NAMES
@@ -79,11 +79,11 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
         is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
         if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):
             raise explain_no_bundle(path, "")
-        return recipe.make(what, **fields)
+        return recipe_input.make_recipe(what, **fields)
     built = loading.load_bundle(what)
     fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}
     _check_sources(what, fields)
-    return recipe.make(**fields)
+    return recipe_input.make_recipe(**fields)
 
 
 def _own_labels(built: Bundle) -> dict[str, str]:

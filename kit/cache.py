@@ -15,10 +15,11 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kit import files, formats, user_cache
+from kit import formats, user_cache
 from kit.bundles import loading, writing
 from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
+from kit.files import temporary
 from kit.manifest.schema import Manifest
 from kit.progress import ReportStatus
 from kit.recipe import OWN, Recipe
@@ -94,10 +95,10 @@ def take(
         manifest = loading.load_bundle(target).manifest
         _check(manifest, recipe, calibration_set, weights)
     except (BundleError, OSError) as exc:
-        files.clear(target)
+        temporary.clear_folder(target)
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise  # the target cannot be written; the entry is not damaged
-        files.remove_folder(entry)
+        temporary.remove_folder(entry)
         return False
     with suppress(OSError):  # a read-only cache
         os.utime(entry)
@@ -161,7 +162,7 @@ def keep(name: str, source: Path) -> None:
     root = folder()
     with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with files.folder_beside(root / name) as part:
+        with temporary.make_folder_beside(root / name) as part:
             writing.copy_bundle(source, part)
             for path in (part, *part.rglob("*")):
                 path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)
@@ -172,4 +173,4 @@ def keep(name: str, source: Path) -> None:
 def _prune(root: Path) -> None:
     entries = [e for e in root.iterdir() if e.is_dir() and not e.name.startswith(".")]
     for old in sorted(entries, key=lambda e: e.stat().st_mtime)[:-KEEP]:
-        files.remove_folder(old)
+        temporary.remove_folder(old)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from kit import encodings, files, models
+from kit import encodings, models
 from kit.bundles.bundle import MAX_TOKENIZER_BYTES
 from kit.detection import Detection
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
+from kit.files import untrusted
 from kit.manifest.preprocessing import Preprocessing, Tokenization
 from kit.notice_catalogue import Value
 from kit.notices import Notice, new_notice
@@ -276,7 +277,7 @@ def read_tokenizer(path: str) -> bytes:
         RecipeError: it cannot be read.
     """
     try:
-        return files.read(Path(path), MAX_TOKENIZER_BYTES)
+        return untrusted.read_file(Path(path), MAX_TOKENIZER_BYTES)
     except (OSError, ValueError) as exc:
         raise RecipeError(
             f"cannot read the tokenizer {path}: {reason(exc)}",
@@ -295,7 +296,7 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
         return None
     hint = "it is a UTF-8 text with the name of one class in each line"
     try:
-        content = files.read(Path(recipe.labels), _MAX_LABELS_BYTES)
+        content = untrusted.read_file(Path(recipe.labels), _MAX_LABELS_BYTES)
         # Notepad of Windows writes UTF-16, with a mark.
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if wide else "utf-8-sig")

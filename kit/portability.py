@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 import kit
-from kit import files
 from kit.artifact_key import REFERENCE
 from kit.bundles import loading
 from kit.bundles.bundle import Bundle
@@ -28,6 +27,7 @@ from kit.comparison import Against
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
+from kit.files import temporary
 from kit.manifest.artifacts import Artifact, Comparison
 from kit.precisions import get_precision
 from kit.progress import Progress
@@ -184,7 +184,7 @@ def _build_runners(
 def _workspace(inputs: Samples) -> Iterator[Path]:
     """Yield a folder with the golden inputs in a file, in the runners' layout."""
     try:
-        with files.temporary_folder() as work:
+        with temporary.make_folder() as work:
             (work / "in.bin").write_bytes(inputs.pack())
             yield work
     except OSError as exc:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import documents, files
+from kit import documents
 from kit.errors import RecipeError, UnknownName, brief, suggest
+from kit.files import untrusted
 from kit.model_name import check_model_name
 from kit.model_source import find_source, split_reference
 from kit.recipe import MAX_RESOLUTION, MIN_RESOLUTION, OWN, Recipe, own
@@ -149,7 +150,7 @@ def read_recipe(path: Path) -> dict[str, object]:
     """
     hint = 'a recipe is a text like: model = "mobilenet_v2"'
     try:
-        content = files.read(path, documents.MAX_TOML_BYTES)
+        content = untrusted.read_file(path, documents.MAX_TOML_BYTES)
     except (OSError, ValueError) as exc:
         why = documents.reason(exc)
         raise RecipeError(f"cannot read the recipe {path}: {why}", hint) from exc

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from kit import files
 from kit.errors import MissingTool
+from kit.files import temporary, untrusted
 from kit.progress import ReportStatus
 
 ARM64_LINUX, X86_64_LINUX = "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"  # platforms
@@ -158,7 +158,7 @@ def opened(pin: Pin, cache: Path, report_status: ReportStatus) -> Iterator[Conte
     wheel = cache / pin.file
     if not wheel.is_file():
         report_status(f"fetching {pin.package} {pin.version} for {pin.platform}")
-        with files.folder_beside(wheel) as work:
+        with temporary.make_folder_beside(wheel) as work:
             try:
                 fetched = fetch(pin, work)
             except FetchError as exc:
@@ -179,7 +179,7 @@ def opened(pin: Pin, cache: Path, report_status: ReportStatus) -> Iterator[Conte
 
 def check_digest(wheel: Path, pin: Pin) -> None:
     """Refuse a wheel whose SHA-256 is not the pinned one."""
-    _, digest = files.measure(wheel)
+    _, digest = untrusted.measure_file(wheel)
     if digest != pin.sha256:
         wheel.unlink()
         raise MissingTool(

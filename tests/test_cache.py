@@ -205,10 +205,11 @@ def test_a_full_disk_raises_and_keeps_the_entry(kept, tmp_path, monkeypatch):
 WRITER = """
 import sys
 from pathlib import Path
-from kit import cache, files
+from kit import cache
+from kit.files import temporary
 for _ in range(int(sys.argv[3])):
     cache.keep(sys.argv[1], Path(sys.argv[2]))
-    files.remove_folder(cache.folder() / sys.argv[1])
+    temporary.remove_folder(cache.folder() / sys.argv[1])
 """
 
 

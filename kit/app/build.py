@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kit
-from kit import files, formats
+from kit import formats
 from kit.app import (
     aapt2,
     aar,
@@ -31,6 +31,7 @@ from kit.app.parts import AppPart, PartChoice
 from kit.app.signing import Key
 from kit.bundles import loading
 from kit.errors import OutputError, UnknownName
+from kit.files import atomic, temporary
 from kit.progress import ReportStatus
 
 JsonObject = dict[str, Any]
@@ -133,7 +134,7 @@ def build(
     _check_folder(out)
     toolchain = AppToolchain.fetch(java, report_status)
     signing.check(key, toolchain.apksig)
-    with files.temporary_folder() as work:
+    with temporary.make_folder() as work:
         unsigned, dex = _pack(chosen, toolchain, options, work, report_status)
         report_status("signing and verifying")
         signed = work / APK
@@ -153,7 +154,7 @@ def _check_folder(out: Path) -> None:
     """Check that the output folder can be written to, without creating it."""
     try:
         place = next(path for path in (out, *out.absolute().parents) if path.exists())
-        files.check_writable(place)
+        temporary.check_writable(place)
     except OSError as exc:
         raise _cannot_write(out, exc) from exc
 
@@ -293,7 +294,7 @@ def move_apk(signed: Path, record: Mapping[str, Any], mapping: Path | None, out:
     if mapping is not None:
         contents[out / MAPPING] = mapping.read_bytes()
     try:
-        files.write_all(contents)
+        atomic.write_files(contents)
         if mapping is None:
             (out / MAPPING).unlink(missing_ok=True)  # of an earlier release
     except OSError as exc:

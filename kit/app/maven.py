@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from kit import files
 from kit.app import tools
 from kit.app.artifacts import COPY
 from kit.errors import MissingTool, OutputError
+from kit.files import temporary
 from kit.formats.runtimes import MavenArtifact
 from kit.progress import ReportStatus
 
@@ -40,7 +40,7 @@ def _fetch(artifact: MavenArtifact, folder: Path) -> None:
     # -U: Maven caches failures.
     words = [tools.find("mvn"), "-B", "-U", COPY, f"-Dartifact={artifact.coordinates}"]
     try:
-        with files.folder_beside(folder / artifact.file) as part:
+        with temporary.make_folder_beside(folder / artifact.file) as part:
             done = subprocess.run(
                 [*words, f"-DoutputDirectory={part}"],
                 capture_output=True,

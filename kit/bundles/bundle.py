@@ -25,10 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kit import arrays, files, no_bundle
+from kit import arrays, no_bundle
 from kit.artifact_key import REFERENCE
 from kit.documents import reason
 from kit.errors import BundleError
+from kit.files import untrusted
 from kit.manifest.schema import Manifest
 from kit.signature import FloatArray, Samples, TensorSpec
 
@@ -76,7 +77,7 @@ class Bundle:
             return None
         name = self.manifest.tokenization.file
         try:
-            return files.read(self.path / name, MAX_TOKENIZER_BYTES)
+            return untrusted.read_file(self.path / name, MAX_TOKENIZER_BYTES)
         except (OSError, ValueError) as exc:
             raise BundleError(
                 f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"

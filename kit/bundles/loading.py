@@ -9,11 +9,12 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from kit import files, no_bundle
+from kit import no_bundle
 from kit.artifact_key import REFERENCE
 from kit.bundles.bundle import MANIFEST, Bundle, name_reference
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import BundleError, brief
+from kit.files import temporary, untrusted
 from kit.manifest.schema import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES
 
@@ -37,7 +38,7 @@ def load_bundle(path: str | Path) -> Bundle:
             f"the name of {text_of(folder)} is not UTF-8, and runtimes open no such file",
             "rename the folder",
         )
-    files.restore(folder)
+    temporary.restore_folder(folder)
     content = read_manifest(folder)
     manifest = parse_manifest(folder, content)
     for name, entry in manifest.files.items():
@@ -72,7 +73,7 @@ def read_manifest(folder: Path) -> bytes:
         BundleError: it cannot be read.
     """
     try:
-        return files.read(folder / MANIFEST, MAX_JSON_BYTES)
+        return untrusted.read_file(folder / MANIFEST, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
         raise no_bundle.explain_no_bundle(folder, reason(exc)) from exc
 
@@ -116,7 +117,7 @@ def find_inside(folder: Path, name: str) -> PurePosixPath:
 
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     try:
-        size, digest = files.measure(folder / find_inside(folder, name))
+        size, digest = untrusted.measure_file(folder / find_inside(folder, name))
     except OSError as exc:
         raise BundleError(
             f"{folder} has no {name} ({exc.strerror})", "copy the whole folder, or build it again"
@@ -163,7 +164,7 @@ def _read_labels(folder: Path, manifest: Manifest) -> list[str] | None:
     if manifest.labels is None:
         return None
     try:
-        text = files.read(folder / manifest.labels, _MAX_LABELS_BYTES).decode()
+        text = untrusted.read_file(folder / manifest.labels, _MAX_LABELS_BYTES).decode()
     except (OSError, ValueError) as exc:
         raise BundleError(
             f"cannot read {manifest.labels} in {folder}: {reason(exc)}", "build it again"

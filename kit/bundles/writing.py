@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit import files
 from kit.bundles.bundle import MANIFEST
 from kit.bundles.loading import find_inside, find_stranger, is_text, parse_manifest, read_manifest
 from kit.documents import text_of
 from kit.errors import BundleError, OutputError
+from kit.files import atomic, temporary, untrusted
 from kit.manifest.schema import FileEntry, Manifest
 
 
@@ -23,7 +23,7 @@ def measure_files(folder: Path) -> dict[str, FileEntry]:
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = file.relative_to(folder).as_posix()
         if name != MANIFEST:
-            size, digest = files.measure(file)
+            size, digest = untrusted.measure_file(file)
             listed[name] = FileEntry(size=size, sha256=digest)
     return listed
 
@@ -49,7 +49,7 @@ def copy_bundle(source: Path, target: Path) -> None:
         if name == MANIFEST:
             file.write_bytes(text)
             continue
-        with files.open_regular(source / name) as opened, file.open("xb") as written:
+        with untrusted.open_regular(source / name) as opened, file.open("xb") as written:
             shutil.copyfileobj(opened, written)
 
 
@@ -114,10 +114,10 @@ def stage_bundle(target: Path) -> Iterator[Path]:
     except (OSError, RuntimeError) as exc:  # a loop of symbolic links
         raise OutputError(f"cannot write {target}: {exc}", hint) from exc
     try:
-        files.restore(place)
+        temporary.restore_folder(place)
         check_target(place)
         # Check again at the end: a build takes minutes, and files may have been added.
-        with files.replacing_folder(place, lambda: check_target(place)) as work:
+        with atomic.replace_folder(place, lambda: check_target(place)) as work:
             yield work
     except OSError as exc:
         raise OutputError.of(exc, target, hint) from exc

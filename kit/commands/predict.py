@@ -194,13 +194,13 @@ def _open_source(source: str, task: Task) -> Iterator[Path]:
             f"- reads a {task.sample} from stdin, which is a terminal",
             f"cat {task.sample.upper()} | kit predict BUNDLE -",
         )
-    from kit import files
+    from kit.files import temporary
 
     content = sys.stdin.buffer.read(MAX_STDIN + 1)
     if not content or len(content) > MAX_STDIN:
         what = "is empty" if not content else f"holds more than {MAX_STDIN >> 20} MB"
         raise SampleError(f"stdin {what}", f"pipe a {task.sample} into it")
-    with files.temporary_folder() as folder:
+    with temporary.make_folder() as folder:
         file = folder / "stdin"
         file.write_bytes(content)
         yield file

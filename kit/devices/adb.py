@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import kit
-from kit import files
 from kit.devices import condition, device_settings, facts, fingerprint, locking, parsing, storage
 from kit.devices.device_job import AdbJob, end_jobs
 from kit.devices.device_settings import JOURNAL
@@ -19,6 +18,7 @@ from kit.devices.selection import open_transport
 from kit.devices.storage import ROOT, Blob, Store, TransferProgress, ask
 from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
+from kit.files import temporary
 from kit.notices import Notice, new_notice
 from kit.results.context import Condition, Context, DeviceRef
 
@@ -273,7 +273,7 @@ class AdbFolder:
 
     def write(self, name: str, data: bytes) -> str:
         """Write a file into the folder."""
-        with files.temporary_folder() as folder:
+        with temporary.make_folder() as folder:
             file = folder / "data"
             file.write_bytes(data)
             self._transport.push(file, self.path(name))
@@ -285,7 +285,7 @@ class AdbFolder:
 
     def read(self, name: str, limit: int) -> bytes:
         """Return the content of a file in the folder, of up to `limit` bytes."""
-        with files.temporary_folder() as folder:
+        with temporary.make_folder() as folder:
             file = folder / "data"
             self._transport.pull(self.path(name), file, limit)
             return file.read_bytes()

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from kit import files
 from kit.documents import reason, text_of
 from kit.errors import PictureError, brief
+from kit.files import untrusted
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
 from kit.images.labels import Classes, Named, compose
 
@@ -208,7 +208,7 @@ def _list_folder(folder: Path) -> dict[str, Read]:
 
 def _read_file(file: Path, name: str) -> bytes:
     try:
-        return files.read(file, MAX_BYTES)
+        return untrusted.read_file(file, MAX_BYTES)
     except OSError as exc:
         if exc.errno == errno.EFBIG:
             raise too_big(name) from exc
@@ -288,7 +288,7 @@ def _find(path: str, top: str, listed: Container[str], composed: Mapping[str, st
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each line that is not blank."""
     try:
-        content = files.read(path, _MAX_CSV_BYTES)
+        content = untrusted.read_file(path, _MAX_CSV_BYTES)
     except (OSError, ValueError) as exc:
         raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc
     try:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kit import files, wheels
+from kit import wheels
 from kit.errors import MissingTool, OutputError
+from kit.files import temporary
 from kit.progress import ReportStatus
 from kit.runners import _backends
 from kit.runners.toolchain import Abi
@@ -80,7 +81,7 @@ def fetch(source: WheelSource, cache: Path, report_status: ReportStatus) -> Path
         if not target.is_dir():
             with (
                 wheels.opened(pin, cache, report_status) as content,
-                files.folder_beside(target) as work,
+                temporary.make_folder_beside(target) as work,
             ):
                 report_status(f"unpacking {pin.file}")
                 content.extract(_wanted, work)

@@ -198,7 +198,7 @@ def check_output(output: Path, folder: bool) -> None:
     Raises:
         OutputError: the folder cannot be created or written to, or is no folder.
     """
-    from kit.files import check_writable
+    from kit.files.temporary import check_writable
 
     place = output if folder else output.parent
     if not folder and output.exists() and not output.is_file():

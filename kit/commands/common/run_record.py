@@ -31,12 +31,13 @@ class RunRecord:
         Raises:
             InputError: the file is not a record.
         """
-        from kit import documents, files
+        from kit import documents
+        from kit.files import untrusted
 
         if forget or not path.exists():
             return cls(path)
         try:
-            document = documents.parse_json(files.read(path, 1 << 20))
+            document = documents.parse_json(untrusted.read_file(path, 1 << 20))
             if not isinstance(document, dict) or not all(
                 isinstance(value, str) for value in document.values()
             ):
@@ -54,10 +55,10 @@ class RunRecord:
 
     def keep(self, step: str, state: str) -> None:
         """Note that a step ended well."""
-        from kit import files
+        from kit.files import atomic
 
         self.states[step] = state
-        files.write(self.path, json.dumps(self.states, indent=1) + "\n")
+        atomic.write_file(self.path, json.dumps(self.states, indent=1) + "\n")
 
     @staticmethod
     def describe(words: Sequence[str], inputs: Iterable[Path], bundle: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import kit
-from kit import forks, formats, lower, signature, workers
+from kit import forks, formats, lower, lowering_job, signature, workers
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundles import loading, writing
 from kit.bundles.bundle import MANIFEST, Bundle
@@ -137,8 +137,8 @@ def predicted_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def negate(job_file: Path) -> None:
     """Change the sign of the answers that a child wrote."""
-    job = lower.LoweringJob.model_validate_json(job_file.read_text())
-    file = job.shared / lower.RUNTIME.format(name=job.key.name)
+    job = lowering_job.LoweringJob.model_validate_json(job_file.read_text())
+    file = job.shared / lowering_job.RUNTIME.format(name=job.key.name)
     values = signature.load(job.outputs, file)
     negated = tuple(-array for array in values.arrays)
     signature.save(signature.Samples(values.specs, negated), file)

@@ -20,7 +20,7 @@ from PIL import Image
 from shared_builds import SHARED, Here, negate
 
 import kit
-from kit import cache, comparison, formats, lower, workers
+from kit import cache, comparison, formats, lowering_job, workers
 from kit.bundles import loading
 from kit.errors import BuildError, OutputError, VerificationFailed
 from kit.pipeline import lowering
@@ -197,14 +197,14 @@ def test_calibration_with_unnatural_pictures_fails_the_build(here, official, kin
 
 def test_wrong_answers_of_a_runtime_fail_the_build(here, small, tmp_path, monkeypatch):
     """The error shows the statistics of graph and file. The fault is simulated."""
-    real = lower.read_answer
+    real = lowering_job.read_answer
 
     def negated(job_file: Path):
         answer = real(job_file)
         negate(job_file)
         return answer
 
-    monkeypatch.setattr(lower, "read_answer", negated)
+    monkeypatch.setattr(lowering_job, "read_answer", negated)
     recipe = kit.make_recipe(SMALL_NET, **TINY, seed=5)
     with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  lite-int8: mean"):
         kit.build(recipe, tmp_path / "wrong")

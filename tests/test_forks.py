@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import kit
-from kit import forks, formats, lower, workers
+from kit import forks, formats, workers
 from kit.pipeline import lowering
 
 pytestmark = pytest.mark.cold_start
@@ -221,7 +221,7 @@ def test_what_children_import_starts_no_thread_where_there_are_many_cores(place)
     recipe = kit.make_recipe("mobilenet_v2", formats=formats.list_formats())
     environment = {**lowering.list_environment(place, 1), "OMP_NUM_THREADS": "8"}
     log = place / "helper.log"
-    with forks.Helper(lower.list_imports(recipe), log, environment) as helper:
+    with forks.Helper(lowering.list_imports(recipe), log, environment) as helper:
         number = helper.request(task(place, "a", "import sys; assert 'torch' in sys.modules"), {})
         while (code := helper.poll(number)) is None:
             time.sleep(0.1)

@@ -22,7 +22,7 @@ LEVELS = (
     ("model_name",),
     ("detection", "recipe"),
     ("encodings", "manifest", "recipe_input"),
-    ("bundles",),
+    ("bundles", "lowering_job"),
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),
     ("algorithms", "corrections", "runners"),
@@ -244,7 +244,7 @@ def test_recipes_have_one_name_and_are_used_in_few_rooms():
         names |= result
         rooms |= {room_of(module_of(path))} if result else set()
     assert names == {"recipe"}
-    assert {"pipeline", "lower", "manifest"} <= rooms
+    assert {"pipeline", "lowering_job", "manifest"} <= rooms
     assert len(rooms) <= 12, sorted(rooms)
 
 

@@ -14,7 +14,7 @@ from kit.bundles.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.detection import Detection
 from kit.encodings import format_file
 from kit.files import untrusted
-from kit.lower import Lowered
+from kit.lowering_job import Lowered
 from kit.manifest.artifacts import Artifact, FailedArtifact
 from kit.manifest.preprocessing import Tokenization
 from kit.manifest.schema import Golden

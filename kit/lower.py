@@ -27,8 +27,9 @@ from kit.errors import (
     WeightsError,
     message,
 )
-from kit.formats.interface import Description, Format, Session, predict
+from kit.formats.interface import Format, Session, predict
 from kit.formats.model_card import ModelCard
+from kit.formats.properties import Description
 from kit.garbage import pause_collection
 from kit.lowering_job import (
     CALIBRATION,

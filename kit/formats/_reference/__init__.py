@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundles.bundle import REFERENCE_FILE
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.interface import Format, Session
+from kit.formats.properties import Description, Thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from kit.errors import BundleError
 from kit.files import temporary
-from kit.formats.interface import Description
 from kit.formats.onnx.integer_clips import SUFFIX
 from kit.formats.onnx.operators import select_float
 from kit.formats.onnx.session import optimize_file
+from kit.formats.properties import Description
 
 
 def describe_file(path: Path) -> Description:

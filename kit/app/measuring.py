@@ -21,7 +21,8 @@ from kit.app.record import AppRecord
 from kit.bench import measure
 from kit.bundles import loading
 from kit.bundles.bundle import Bundle
-from kit.devices.adb import AdbDevice, AdbFolder
+from kit.devices.adb import AdbDevice
+from kit.devices.adb_folder import AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError

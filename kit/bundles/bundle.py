@@ -6,7 +6,7 @@
       tokenizer.json         of a model of text, as the package tokenizers reads it
       anchors.npy            [N, 4], of a detector whose boxes are relative to anchors
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
-      reference.safetensors  the float model, see `kit.formats._reference.aten`
+      reference.safetensors  the float model, see `kit.formats._reference.aten_file`
       model-int8.ptl …       one file per artifact, named by its backend (if it is not the
                              format's own kernels) and precision (`kit.artifact_key`); a folder
                              where that is what the format's users expect

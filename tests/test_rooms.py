@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A room may import the lines above its own; rooms of one line never import each other.
 LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
-    ("guard", "logs", "notice_catalogue", "signature", "user_cache", "wheels"),
+    ("guard", "logs", "notice_catalogue", "signature", "streams", "user_cache", "wheels"),
     ("arrays", "artifact_key", "network", "notices", "registry"),
     ("model_source", "no_bundle"),
     ("model_name",),
@@ -65,7 +65,9 @@ HEAVY = {
 HEAVY_FILES = {"kit.quantize.simulation"}
 # What `kit --help` and `kit COMMAND --help` import: nothing beyond these at the top.
 LIGHT = {"click", "kit"}
-LIGHT_ROOMS = {"kit", "cli", "commands", "errors", "garbage", "terminal", "text", "__main__"}
+LIGHT_ROOMS = {
+    *("kit", "cli", "commands", "errors", "garbage", "streams", "terminal", "text", "__main__")
+}
 
 SOURCES = sorted((ROOT / "kit").rglob("*.py"))
 FRONT = ROOT / "kit" / "__init__.py"  # names, for type checkers, what it hands out lazily

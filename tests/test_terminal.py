@@ -86,6 +86,7 @@ PRINTING = (
 )
 ALLOWED = {
     "kit.terminal": "it is the way",
+    "kit.streams": "through which the terminal writes",
     "kit.runners.python": "a process of its own, whose stdout is the protocol",
     "kit.formats.isolated": "a process of its own, whose stdout has its answers",
     "kit.forks": "a process of its own, whose stdout has its answers and whose stderr is a log",

@@ -16,8 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from kit import formats, user_cache
+from kit.build_inputs import BY_CONTENT
 from kit.bundles import loading, writing
-from kit.calibration import BY_CONTENT, CalibrationSet
+from kit.calibration import CalibrationSet
 from kit.errors import BundleError
 from kit.files import temporary
 from kit.manifest.schema import Manifest

@@ -1,7 +1,7 @@
 """Recipes: frozen descriptions of a build, with a hash.
 
 Equal recipes have equal hashes. Files that a recipe names (weights, pictures) are hashed by
-content when they are read, see `kit.calibration`.
+content when they are read, see `kit.build_inputs`.
 """
 
 from __future__ import annotations

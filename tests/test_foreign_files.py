@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_samples import accuracy, latency
 
-from kit import calibration, documents, recipe_input
+from kit import build_inputs, calibration, documents, recipe_input
 from kit.bench import answers
 from kit.bundles import loading, writing
 from kit.bundles.bundle import Bundle
@@ -106,7 +106,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
     "hash of weights": ("w.pth", lambda p: source_hash(str(p), None, 0), WeightsError),
     "labels": (
         "l.txt",
-        lambda p: calibration.labels(recipe_input.make_recipe("mobilenet_v1", labels=str(p))),
+        lambda p: build_inputs.read_labels(recipe_input.make_recipe("mobilenet_v1", labels=str(p))),
         RecipeError,
     ),
     "table of labels": ("set/l.csv", lambda p: open_set(p.parent, p), PictureError),
@@ -575,7 +575,9 @@ def test_weights_with_a_large_expanded_size_are_refused(tmp_path):
 def test_files_of_labels(tmp_path, content, message):
     (tmp_path / "l.txt").write_bytes(content)
     with pytest.raises(RecipeError, match=message) as caught:
-        calibration.labels(recipe_input.make_recipe("mobilenet_v1", labels=str(tmp_path / "l.txt")))
+        build_inputs.read_labels(
+            recipe_input.make_recipe("mobilenet_v1", labels=str(tmp_path / "l.txt"))
+        )
     assert len(caught.value.message) < 400
 
 
@@ -618,7 +620,7 @@ def test_a_bundle_in_such_a_folder_is_refused_in_one_sentence(copy, capsys):
 def test_such_pictures_calibrate(latin):
     made = recipe_input.make_recipe("mobilenet_v1", weights="random")
     chosen = calibration.PictureCalibration("set", sample(open_set(latin), 2, 0), (), 2, 0)
-    assert json.dumps(calibration.identity(made, chosen))
+    assert json.dumps(build_inputs.identify_inputs(made, chosen))
     with pytest.raises(RecipeError, match=r"calibrate = .*\\udcfcbung"):
         recipe_input.make_recipe("mobilenet_v1", calibrate=str(latin))
 

@@ -27,6 +27,7 @@ LEVELS = (
     ("models", "images", "quantize", "formats", "devices"),
     ("algorithms", "corrections", "runners"),
     ("calibration", "comparison", "precisions", "workers"),
+    ("build_inputs",),
     ("forks", "tasks"),
     (
         "cache",

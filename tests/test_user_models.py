@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import kit
-from kit import calibration, cli, cost, recipe_input
+from kit import build_inputs, calibration, cli, cost, recipe_input
 from kit.commands.common.option_types import Colour, SideOption
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import user_model
@@ -277,13 +277,13 @@ def test_identity_covers_file_imports_and_weights(own, tmp_path):
     labels.write_text("a\nb\n")
     made = make(own("from_file"), labels=str(labels))
     chosen = calibration.choose(made)
-    seen = [calibration.identity(made, chosen)]
-    assert calibration.identity(made, chosen) == seen[0]
+    seen = [build_inputs.identify_inputs(made, chosen)]
+    assert build_inputs.identify_inputs(made, chosen) == seen[0]
     folder = Path(own("x")).parent
 
     def change(file: Path, old: str, new: str) -> None:
         file.write_text(file.read_text().replace(old, new))
-        result = calibration.identity(made, chosen)
+        result = build_inputs.identify_inputs(made, chosen)
         assert result not in seen, f"{file.name} does not count"
         seen.append(result)
 
@@ -297,7 +297,7 @@ def test_identity_covers_file_imports_and_weights(own, tmp_path):
     change(folder / "nets.py", "WEIGHTS = None", f"WEIGHTS = {str(weights)!r}")
     source = seen[-1]["own"]["source"]
     torch.save({k: v + 2 for k, v in torch.load(weights).items()}, weights)
-    last = calibration.identity(made, chosen)
+    last = build_inputs.identify_inputs(made, chosen)
     assert last not in seen, "weights that the factory reads do not count"
     assert last["own"]["source"] == source
 
@@ -307,7 +307,7 @@ def test_identity_does_not_depend_on_the_folder(own, tmp_path):
     shutil.copytree(Path(own("x")).parent, tmp_path / "elsewhere")
     moved = make(f"{tmp_path / 'elsewhere' / 'nets.py'}:Concat")
     chosen = calibration.choose(made)
-    assert calibration.identity(made, chosen) == calibration.identity(moved, chosen)
+    assert build_inputs.identify_inputs(made, chosen) == build_inputs.identify_inputs(moved, chosen)
 
 
 # ---- tracing

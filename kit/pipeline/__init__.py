@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kit import cache, models
+from kit.build_inputs import identify_inputs
 from kit.bundles import loading, writing
 from kit.bundles.bundle import Bundle
-from kit.calibration import identity
 from kit.documents import fault_of
 from kit.errors import BuildError
 from kit.pipeline import _check, _gate, _steps, _threads, training_set
@@ -63,7 +63,7 @@ def build(
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
     gate_pictures = _gate.pictures(gate, recipe, pictures)
-    contents = {**identity(recipe, pictures), "training": training_set.identity(recipe)}
+    contents = {**identify_inputs(recipe, pictures), "training": training_set.identity(recipe)}
     if own := task.identify(recipe):
         contents["task"] = own
     cache_key = cache.key(contents, recipe)

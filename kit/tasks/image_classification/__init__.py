@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import calibration, models
+from kit import build_inputs, calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
@@ -71,7 +71,7 @@ class ImageClassification(Task):
             classes = member.classes(recipe.resolution, preprocessing.shape)
             names = read_class_names(recipe, classes)
         else:
-            names = calibration.labels(recipe)
+            names = build_inputs.read_labels(recipe)
             classes = len(names) if names else member.spec.classes
         if isinstance(member, SourcedModel):
             if recipe.weights == OWN:

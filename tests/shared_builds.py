@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import kit
-from kit import forks, formats, lower, lowering_job, signature, workers
+from kit import formats, lower, lowering_job, signature, workers
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundles import loading, writing
 from kit.bundles.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, WeightsError
+from kit.forks import parent
 from kit.formats import isolated
 from kit.manifest.schema import Golden, Manifest
 from kit.results import store
@@ -97,7 +98,7 @@ def lower_here() -> Iterator[None]:
     """Lower in this process while a `with` block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Pool", Here)
-        patch.setattr(forks, "can_fork", lambda: False)  # else a helper imports for nothing
+        patch.setattr(parent, "can_fork", lambda: False)  # else a helper imports for nothing
         yield
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import forks, formats, lowering_job, signature, workers
+from kit import formats, lowering_job, signature, workers
 from kit.algorithms import get_algorithm
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundles.bundle import REFERENCE_FILE
 from kit.errors import BuildError
+from kit.forks.parent import Helper
 from kit.model_source import find_source, split_reference
 from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline.build_state import Work
@@ -75,17 +76,17 @@ class Lowering:
         return tuple(lowered)
 
 
-def open_helper(work: Work) -> forks.Helper:
+def open_helper(work: Work) -> Helper:
     """Return a process that imports the children's modules while this one calibrates."""
     at_once = workers.width(len(work.artifact_keys), CHILD_BYTES)
     modules, log = list_imports(work.recipe), work.shared / "helper.log"
-    return forks.Helper(modules, log, list_environment(work.shared, at_once))
+    return Helper(modules, log, list_environment(work.shared, at_once))
 
 
 def list_imports(recipe: Recipe) -> tuple[str, ...]:
     """Return the modules that take long to import and that several children need.
 
-    None of them starts a thread or computes anything as it is imported; see `kit.forks`.
+    None of them starts a thread or computes anything as it is imported; see `kit.forks.server`.
     """
     modules = [*_IMPORTS, *_list_libraries(recipe)]
     calibrates = get_algorithm(recipe.quantize).calibrates
@@ -108,7 +109,7 @@ def start(
     folded: GraphModule,
     golden: GoldenSet,
     calibration: Samples,
-    helper: forks.Helper,
+    helper: Helper,
 ) -> Iterator[Lowering]:
     """Start the children; leaving the block ends those that still run.
 
@@ -155,7 +156,7 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once)),
         "OMP_WAIT_POLICY": "passive",
-        "OPENBLAS_NUM_THREADS": "1",  # else it starts threads on import; see `kit.forks`
+        "OPENBLAS_NUM_THREADS": "1",  # else it starts threads on import; see `kit.forks.server`
         # Temporary files of their libraries are removed with ours.
         "TMPDIR": str(shared),
     }

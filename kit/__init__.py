@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kit.bench.measure import measure
     from kit.bundles.loading import load_bundle
     from kit.pipeline import build
-    from kit.portability import verify_processors
+    from kit.portability.verification import verify_processors
     from kit.recipe_input import make_recipe
 
 __all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure", "verify_processors"]
@@ -34,7 +34,7 @@ _FUNCTIONS = {
     "load_bundle": ("kit.bundles.loading", "load_bundle"),
     "measure": ("kit.bench.measure", "measure"),
     "make_recipe": ("kit.recipe_input", "make_recipe"),
-    "verify_processors": ("kit.portability", "verify_processors"),
+    "verify_processors": ("kit.portability.verification", "verify_processors"),
 }
 
 

@@ -281,7 +281,7 @@ def test_biases_lie_on_the_grid_of_integer_kernels(folded, images):
 def test_lite_weights_equal_those_of_the_corrections(granularity, folded, images):
     """127 steps to either side: the stock 127.5 would clip the largest weight."""
     from kit.quantize import torch_ao
-    from kit.quantize.simulation import round_weight
+    from kit.quantize.fake_quantizers import round_weight
 
     graph = torch_ao.quantize_static(folded, images, Options(granularity, 1.0)).graph
     layers = {n: m for n, m in graph.named_modules() if callable(getattr(m, "weight", None))}

@@ -25,7 +25,8 @@ from kit.results.accuracy import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
 from kit.signature import Samples, TensorSpec, group, resize_batch
 from kit.tasks import get_task
-from kit.tasks.interface import EvaluationContext, EvaluationSet, Tally, Task, describe_bundle
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
+from kit.tasks.interface import Task, describe_bundle
 
 CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"

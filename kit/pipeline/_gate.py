@@ -20,7 +20,7 @@ from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.results.accuracy import AccuracyRow
 from kit.tasks import get_task
-from kit.tasks.interface import EvaluationContext, EvaluationSet
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 
 PICTURES = 512  # evenly spread over a larger set
 

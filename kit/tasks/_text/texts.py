@@ -22,7 +22,7 @@ from kit.files import untrusted
 from kit.notices import Notice
 from kit.signature import Samples
 from kit.tasks._text.tokenizing import TextEncoder
-from kit.tasks.interface import EvaluationSet, GroundTruth
+from kit.tasks.evaluation import EvaluationSet, GroundTruth
 
 _MAX_BYTES = 512 * 2**20
 _HINT = "one text in each line of a .txt, or text,label in each line of a .csv, in UTF-8"

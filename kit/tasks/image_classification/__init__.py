@@ -23,8 +23,9 @@ from kit.tasks._pictures import (
     read_class_names,
 )
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
-from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
+from kit.tasks.interface import GoldenSet, Task
 
 if TYPE_CHECKING:
     from torch import nn

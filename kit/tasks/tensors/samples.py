@@ -23,7 +23,7 @@ from kit.errors import SampleError
 from kit.files import untrusted
 from kit.notices import Notice
 from kit.signature import AnyArray, Samples, Tensors, TensorSpec, describe, join
-from kit.tasks.interface import EvaluationSet
+from kit.tasks.evaluation import EvaluationSet
 
 _HINT = 'write each with numpy: np.savez("000.npz", x=array), x as in forward(self, x)'
 _MAX_FILE = 2**31

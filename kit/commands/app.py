@@ -217,14 +217,14 @@ def bench(
     that of `kit bench --device`.
     """
     from kit.commands.bench import show
-    from kit.commands.common import measurement, output_checks
+    from kit.commands.common import bench_options, measurement, output_checks
     from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
     from kit.errors import UsageError
     from kit.results import store
 
     unique = tuple(dict.fromkeys(bundles))
-    measurement.check(options, len(unique))
+    bench_options.check_options(options, len(unique))
     apps = tuple(app_build.app_id_of(app_id) for app_id in app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")

@@ -25,8 +25,9 @@ from kit.app import (
     signing,
     tools,
 )
-from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES, list_runtimes
+from kit.app.artifacts import AAPT2, ABIS, list_runtimes
 from kit.app.compiling import EPOCH, Dex
+from kit.app.maven import AppToolchain
 from kit.app.parts import AppPart, PartChoice
 from kit.app.signing import Key
 from kit.bundles import loading
@@ -37,7 +38,6 @@ from kit.progress import ReportStatus
 JsonObject = dict[str, Any]
 
 APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
-_ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
 _STORED = (".jpg", ".png", ".so")  # incompressible, or mapped, like model files
 
 
@@ -69,37 +69,6 @@ class Built:
 
     file: Path
     record: JsonObject
-
-
-@dataclass(frozen=True)
-class AppToolchain:
-    """Build tools from Maven.
-
-    Attributes:
-        framework: Android's classes.
-        resources: Android's resources, in a format that aapt2 reads.
-        r8: D8, R8 and TraceReferences.
-        apksig: signs and verifies.
-        java: version of javac.
-    """
-
-    framework: Path
-    resources: Path
-    r8: Path
-    apksig: Path
-    java: str
-
-    @classmethod
-    def fetch(cls, java: str, report_status: ReportStatus) -> AppToolchain:
-        """Download missing files."""
-        framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, report_status)
-        return cls(framework, resources, r8, apksig, java)
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """Return the files by their coordinates."""
-        paths = (self.framework, self.resources, self.r8, self.apksig)
-        return dict(zip((a.coordinates for a in _ARTIFACTS), paths, strict=True))
 
 
 def build(

@@ -90,8 +90,7 @@ def lower(job: LoweringJob) -> Lowered:
         torch.backends.quantized.engine = "qnnpack"
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
-        if job.recipe.max_batch > 1:
-            most = job.recipe.max_batch
+        if (most := job.recipe.max_batch) > 1:
             format_.export_batches(quantized.graph, natural.first(), most, file)
         else:
             exporter.export(quantized.graph, natural.first(), file)

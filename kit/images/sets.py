@@ -29,7 +29,6 @@ from kit.images.labels import Classes, Named, compose
 
 _MAX_CSV_BYTES = 64 * 2**20
 _SHOWN = 5  # suffixes that a message names
-_LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
 
 
 @dataclass(frozen=True)
@@ -258,7 +257,7 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
         if label is None:
             raise PictureError(
                 f"line {line} of {path} has the label {brief(text)}, which is not one class",
-                _LABEL_HINT,
+                "a label is a class index, a WordNet id of ImageNet or the name of one category",
             )
         if name in pictures:
             raise PictureError(

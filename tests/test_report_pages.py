@@ -11,7 +11,7 @@ from report_samples import CONTEXT, accuracy, bundle, everything, identity, late
 
 from kit import cli
 from kit.errors import OutputError
-from kit.files import temporary
+from kit.files import atomic
 from kit.notices import Notice
 from kit.report import html, markdown, page, text
 from kit.report.palette import DARK, LIGHT, SERIES
@@ -174,14 +174,14 @@ def test_a_failed_write_keeps_the_older_report(tmp_path, monkeypatch) -> None:
         "out/report.md",
     ]
     before = (tmp_path / "out/report.md").read_bytes()
-    real = temporary.create_part
+    real = atomic.create_part
 
     def full_disk(path: Path) -> tuple[Path, int]:
         if path.name == "report.html":
             raise OSError(28, "No space left on device")
         return real(path)
 
-    monkeypatch.setattr(temporary, "create_part", full_disk)
+    monkeypatch.setattr(atomic, "create_part", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         write([accuracy()], tmp_path / "out")
     assert (tmp_path / "out/report.md").read_bytes() == before

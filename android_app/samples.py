@@ -22,8 +22,9 @@ import tensors
 import tflite
 from PIL import Image, ImageCms
 
-from kit import bundle as bundles
 from kit import formats
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.errors import MissingTool
 from kit.images.preprocess import decode, to_array
 from kit.manifest.preprocessing import Preprocessing
@@ -38,7 +39,7 @@ SIZES = [
 
 def main(bundle_path: str, out_path: str) -> None:
     """Write all samples of a bundle; what stood in the folder is removed."""
-    bundle = bundles.load(bundle_path)
+    bundle = loading.load_bundle(bundle_path)
     out = Path(out_path)
     if out.exists():
         shutil.rmtree(out)
@@ -55,7 +56,7 @@ def main(bundle_path: str, out_path: str) -> None:
         sys.stderr.write(f"no samples of LiteRT: {exc.message}; {exc.hint}\n")
 
 
-def assets(bundle: bundles.Bundle, out: Path) -> None:
+def assets(bundle: Bundle, out: Path) -> None:
     """Write the assets that `kit app build` would pack."""
     from sklearn.datasets import load_sample_image
 
@@ -75,7 +76,7 @@ def assets(bundle: bundles.Bundle, out: Path) -> None:
     )
 
 
-def answer(bundle: bundles.Bundle, out: Path) -> None:
+def answer(bundle: Bundle, out: Path) -> None:
     """Write what the workstation's ONNX Runtime sees in the demo's picture."""
     runtime = formats.get_format("onnx")
     runtime.prepare(1)

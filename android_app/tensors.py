@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from kit import bundle as bundles
-from kit import formats, recipe
+from kit import formats, recipe_input
+from kit.bundles import loading, writing
+from kit.bundles.bundle import REFERENCE_FILE
 from kit.formats.interface import predict
 from kit.manifest.artifacts import Artifact, Runtime
 from kit.manifest.build_records import Source
@@ -52,13 +53,13 @@ SIGNATURE = Signature(
 
 def write(target: Path) -> None:
     """Write the bundle into a folder, and check that this kit reads it."""
-    with bundles.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         _write_model(work / "model-fp32.onnx")
-        (work / bundles.REFERENCE_FILE).write_bytes(b"\0")  # which the app never reads
+        (work / REFERENCE_FILE).write_bytes(b"\0")  # which the app never reads
         (work / "golden").mkdir()
         golden = _write_golden(work)
-        bundles.write_manifest(work, describe(golden))
-    bundles.load(target)
+        writing.write_manifest(work, describe(golden))
+    loading.load_bundle(target)
 
 
 def _write_model(file: Path) -> None:
@@ -118,7 +119,7 @@ def write_arrays(work: Path, name: str, samples: Samples) -> tuple[str, ...]:
 
 def describe(golden: Golden) -> dict[str, object]:
     """Return the fields of the manifest."""
-    made = recipe.make(model="mobilenet_v2", quantize="none", formats=("onnx",))
+    made = recipe_input.make_recipe(model="mobilenet_v2", quantize="none", formats=("onnx",))
     return {
         "kit_version": "0",
         "created": datetime.now(UTC),

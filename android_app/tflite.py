@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import tensors
 
-from kit import bundle as bundles
-from kit import formats, recipe
+from kit import formats, recipe_input
 from kit.app import maven
 from kit.artifact_key import ArtifactKey
+from kit.bundles import loading, writing
+from kit.bundles.bundle import REFERENCE_FILE
 from kit.errors import MissingTool
 from kit.formats.interface import predict
 from kit.formats.litert import flatbuffer
@@ -46,14 +47,14 @@ KEYS = (ArtifactKey("litert", "fp32"), ArtifactKey("litert", "fp32", "nhwc"))
 def write(target: Path) -> None:
     """Write the bundle into a folder, and check that this kit reads it."""
     names = {key: formats.get_format("litert").name_file(key) for key in KEYS}
-    with bundles.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         for key, name in names.items():
             _write_model(work / name, channels_last=key.backend == "nhwc")
-        (work / bundles.REFERENCE_FILE).write_bytes(b"\0")  # which the app never reads
+        (work / REFERENCE_FILE).write_bytes(b"\0")  # which the app never reads
         (work / "golden").mkdir()
         golden = _write_golden(work, names)
-        bundles.write_manifest(work, _describe(golden, names))
-    bundles.load(target)
+        writing.write_manifest(work, _describe(golden, names))
+    loading.load_bundle(target)
 
 
 def write_natives(out: Path) -> None:
@@ -170,7 +171,9 @@ def _describe(golden: Golden, names: dict[ArtifactKey, str]) -> dict[str, object
         )
         for key, name in names.items()
     )
-    made = recipe.make(model="mobilenet_v2", quantize="none", formats=("litert", "litert/nhwc"))
+    made = recipe_input.make_recipe(
+        model="mobilenet_v2", quantize="none", formats=("litert", "litert/nhwc")
+    )
     return tensors.describe(golden) | {
         "recipe": made,
         "recipe_hash": made.hash,

@@ -21,20 +21,20 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from kit.accuracy import evaluate
     from kit.bench.measure import measure
-    from kit.bundle import load as load_bundle
+    from kit.bundles.loading import load_bundle
     from kit.pipeline import build
-    from kit.portability import verify_processors
-    from kit.recipe import make as make_recipe
+    from kit.portability.verification import verify_processors
+    from kit.recipe_input import make_recipe
 
 __all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure", "verify_processors"]
 
 _FUNCTIONS = {
     "build": ("kit.pipeline", "build"),
     "evaluate": ("kit.accuracy", "evaluate"),
-    "load_bundle": ("kit.bundle", "load"),
+    "load_bundle": ("kit.bundles.loading", "load_bundle"),
     "measure": ("kit.bench.measure", "measure"),
-    "make_recipe": ("kit.recipe", "make"),
-    "verify_processors": ("kit.portability", "verify_processors"),
+    "make_recipe": ("kit.recipe_input", "make_recipe"),
+    "verify_processors": ("kit.portability.verification", "verify_processors"),
 }
 
 

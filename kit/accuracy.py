@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from kit import __version__, formats
-from kit import bundle as bundles
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.errors import RunError, UsageError
@@ -25,7 +25,8 @@ from kit.results.accuracy import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
 from kit.signature import Samples, TensorSpec, group, resize_batch
 from kit.tasks import get_task
-from kit.tasks.interface import EvaluationContext, EvaluationSet, Tally, Task, describe_bundle
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
+from kit.tasks.interface import Task, describe_bundle
 
 CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"
@@ -63,7 +64,7 @@ def evaluate(
         SampleError: the set, a sample or a label cannot be used.
         RunError: a runtime answered with NaN or infinity, or crashed.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
+    bundle = bundle if isinstance(bundle, Bundle) else loading.load_bundle(bundle)
     keys = _keys(bundle, formats)
     _check_batch(bundle, batch)
     labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
@@ -131,7 +132,7 @@ def measure(
 
 def _keys(bundle: Bundle, names: Sequence[str] | None) -> list[ArtifactKey]:
     """Return the files to run in addition to the reference, in the bundle's order."""
-    bundles.check_named([bundle], names or ())
+    loading.check_named([bundle], names or ())
     files = None if names is None else [name for name in names if name != REFERENCE]
     return bundle.manifest.select_runnable(files)
 

@@ -15,9 +15,12 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kit import bundle, files, formats, user_cache
-from kit.calibration import BY_CONTENT, CalibrationSet
+from kit import formats, user_cache
+from kit.build_inputs import BY_CONTENT
+from kit.bundles import loading, writing
+from kit.calibration import CalibrationSet
 from kit.errors import BundleError
+from kit.files import temporary
 from kit.manifest.schema import Manifest
 from kit.progress import ReportStatus
 from kit.recipe import OWN, Recipe
@@ -89,21 +92,21 @@ def take(
         report_status(f"the cache is not used: others can write to {stranger}")
         return False
     try:
-        bundle.copy(entry, target)
-        manifest = bundle.load(target).manifest
+        writing.copy_bundle(entry, target)
+        manifest = loading.load_bundle(target).manifest
         _check(manifest, recipe, calibration_set, weights)
     except (BundleError, OSError) as exc:
-        files.clear(target)
+        temporary.clear_folder(target)
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise  # the target cannot be written; the entry is not damaged
-        files.remove_folder(entry)
+        temporary.remove_folder(entry)
         return False
     with suppress(OSError):  # a read-only cache
         os.utime(entry)
     renamed = _renamed(manifest, recipe, calibration_set.source)
     if renamed != manifest:
         fields = {key: getattr(renamed, key) for key in Manifest.model_fields if key != "files"}
-        bundle.write_manifest(target, fields)
+        writing.write_manifest(target, fields)
     return True
 
 
@@ -160,8 +163,8 @@ def keep(name: str, source: Path) -> None:
     root = folder()
     with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with files.folder_beside(root / name) as part:
-            bundle.copy(source, part)
+        with temporary.make_folder_beside(root / name) as part:
+            writing.copy_bundle(source, part)
             for path in (part, *part.rglob("*")):
                 path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)
             part.rename(root / name)  # fails if another kit was faster: its bundle is equal
@@ -171,4 +174,4 @@ def keep(name: str, source: Path) -> None:
 def _prune(root: Path) -> None:
     entries = [e for e in root.iterdir() if e.is_dir() and not e.name.startswith(".")]
     for old in sorted(entries, key=lambda e: e.stat().st_mtime)[:-KEEP]:
-        files.remove_folder(old)
+        temporary.remove_folder(old)

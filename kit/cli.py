@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from kit import __version__, terminal
+from kit import __version__, streams, terminal
 from kit.commands.common.groups import CommandGroup
 from kit.commands.common.output_options import add_output_options, make_options
 from kit.errors import (
@@ -126,20 +126,20 @@ def run(arguments: list[str] | None = None) -> int:
             return _run(arguments)
         finally:
             terminal.reset()
-            terminal.flush()
-    except terminal.ReaderGone:
-        terminal.abandon()
+            streams.flush_streams()
+    except streams.ReaderGone:
+        streams.abandon_streams()
         return READER_GONE
     except OutputError as exc:  # of stdout or stderr
         code = _print_last(exc)
-        terminal.abandon()
+        streams.abandon_streams()
         return code
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
         return _invoke(sys.argv[1:] if arguments is None else arguments)
-    except terminal.ReaderGone:
+    except streams.ReaderGone:
         raise
     except KitError as exc:
         _print_traceback(exc)
@@ -194,7 +194,7 @@ def _invoke(arguments: list[str]) -> int:
     except OSError as exc:
         if traceback.extract_tb(exc.__traceback__)[-1].filename != click.utils.__file__:
             raise
-        raise terminal.failure(exc) from exc  # raised while click printed
+        raise streams.map_failure(exc) from exc  # raised while click printed
     return code if isinstance(code, int) else 0
 
 
@@ -211,7 +211,7 @@ def _print_traceback(exc: BaseException) -> None:
 
 def _print_last(exc: OutputError) -> int:
     """Print that stdout cannot be written to, unless stderr cannot either; return the exit code."""
-    with suppress(OutputError, terminal.ReaderGone):
+    with suppress(OutputError, streams.ReaderGone):
         terminal.print_error(exc.message, exc.hint)
     return exc.exit_code
 
@@ -221,7 +221,7 @@ def entry() -> None:
     if "_KIT_COMPLETE" in os.environ:  # the shell asks after Tab
         from kit.commands.common import completion
 
-        with suppress(OutputError, terminal.ReaderGone):  # nobody could read an error
+        with suppress(OutputError, streams.ReaderGone):  # nobody could read an error
             terminal.echo(completion.complete(main, os.environ[completion.VARIABLE]))
         return
     if not COMMANDS.keys().isdisjoint(sys.argv[1:]) and not os.environ.get("KIT_DEBUG"):

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kit import models, recipe
+from kit import models, recipe_input
 from kit.errors import RecipeError
 from kit.models.sourced import SourcedModel
 from kit.models.user_model import UserModel
@@ -146,7 +146,7 @@ def of(model: str, resolution: int | tuple[int, int] = 224, width: float = 1.0) 
     """
     import torch
 
-    checked = recipe.make(model, resolution=resolution, width=width)
+    checked = recipe_input.make_recipe(model, resolution=resolution, width=width)
     module = models.get_model(checked.model)
     if min(checked.sides) < module.spec.min_resolution:
         raise RecipeError(

@@ -18,9 +18,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kit import files
 from kit.documents import Record, Text, fault_of, parse_json, reason
 from kit.errors import RecipeError, brief
+from kit.files import untrusted
 
 VERSION = "1.0.0"
 BITS = 8
@@ -104,7 +104,7 @@ def read(path: Path) -> Encodings:
         RecipeError: it cannot be read, is not such a file, or has types that kit does not support.
     """
     try:
-        return parse(files.read(path, _MAX_BYTES))
+        return parse(untrusted.read_file(path, _MAX_BYTES))
     except (OSError, ValueError) as exc:
         raise RecipeError(f"cannot use the encodings {path}: {reason(exc)}", _HINT) from exc
 

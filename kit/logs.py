@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from kit import files
 from kit.errors import OutputError
+from kit.files import atomic, untrusted
 
 MAX_BYTES = 2**20  # a larger file is cut when a command begins
 KEPT_BYTES = 2**18  # the end of the file that is kept then
@@ -116,9 +116,9 @@ def _open() -> int:
 def _cut(file: Path) -> None:
     if not file.exists() or file.stat().st_size <= MAX_BYTES:
         return
-    with files.open_regular(file) as old:
+    with untrusted.open_regular(file) as old:
         old.seek(-KEPT_BYTES, os.SEEK_END)
-        files.write(file, old.read())
+        atomic.write_file(file, old.read())
 
 
 def _divert_logging(screen: int | None) -> None:

@@ -14,13 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
 import kit
-from kit import errors, formats, models, signature, workers
+from kit import formats, models, signature, workers
 from kit.algorithms import get_algorithm
-from kit.artifact_key import ArtifactKey
-from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
     InputError,
@@ -31,19 +27,27 @@ from kit.errors import (
     WeightsError,
     message,
 )
-from kit.formats.interface import Description, Format, Session, predict
+from kit.formats.interface import Format, Session, predict
 from kit.formats.model_card import ModelCard
+from kit.formats.properties import Description
 from kit.garbage import pause_collection
+from kit.lowering_job import (
+    CALIBRATION,
+    FLOAT_STATE,
+    GOLDEN,
+    GRAPH,
+    ORIGINAL_STATE,
+    RUNTIME,
+    Lowered,
+    LoweringJob,
+    name_answer,
+)
 from kit.manifest.artifacts import Artifact, Runtime
-from kit.manifest.preprocessing import Preprocessing
-from kit.manifest.schema import Scores
-from kit.model_source import find_source, split_reference
 from kit.network import run_network
 from kit.precisions import get_precision
 from kit.precisions.interface import CandidateRequest
-from kit.quantize.options import QUANTIZERS, Options, Quantized
-from kit.recipe import Recipe, own
-from kit.signature import Samples, TensorSpec
+from kit.quantize.options import Options, Quantized
+from kit.signature import Samples
 from kit.tasks import get_task
 
 if TYPE_CHECKING:
@@ -52,83 +56,7 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Examples
 
-# State dicts of the folded float model: as it is quantized, and as it was before its corrections.
-FLOAT_STATE = "float.pt"
-ORIGINAL_STATE = "original.pt"
-CALIBRATION = "calibration.arrays"  # see `kit.signature.save`
-GOLDEN = "golden.arrays"
-GRAPH = "{name}.graph.arrays"
-RUNTIME = "{name}.runtime.arrays"
 _BATCH_SQNR_DB = 30.0  # kernels for one and several samples may round differently
-_IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest.schema")
-
-
-class LoweringJob(BaseModel):
-    """The job of a child.
-
-    Attributes:
-        key: of the file to make.
-        quantize: the method for this file, which is ``none`` for a float file beside int8 ones.
-        recipe: what is being built.
-        classes: of the model.
-        inputs: of the model.
-        outputs: of the model.
-        at_once: see `kit.calibration.ModelInputs`.
-        shared: folder with the float state, the calibration batch and the golden input;
-            the model file is written there as well.
-        output_margin: see `kit.quantize.options.Options`.
-        keep_float: names of the layers that are not quantized.
-        encodings: of the model's tensors, where the method has any.
-        preprocessing: of pictures; None if the input is no picture.
-        labels: names of the classes in output order, or None.
-        scores: what a classifier answers with, or None.
-        threads: that the child may use.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    key: ArtifactKey
-    quantize: str
-    recipe: Recipe
-    classes: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    at_once: bool
-    shared: Path
-    output_margin: float
-    keep_float: tuple[str, ...] = ()
-    encodings: Encodings | None = None
-    preprocessing: Preprocessing | None = None
-    labels: tuple[str, ...] | None = None
-    scores: Scores | None = None
-    threads: int
-
-
-class Lowered(BaseModel):
-    """What a child answers; the answers of graph and runtime lie beside it."""
-
-    artifact: Artifact
-    qconfig: dict[str, str]
-
-
-def list_imports(recipe: Recipe) -> tuple[str, ...]:
-    """Return the modules that take long to import and that several children need.
-
-    None of them starts a thread or computes anything as it is imported; see `kit.forks`.
-    """
-    modules = [*_IMPORTS, *_list_libraries(recipe)]
-    calibrates = get_algorithm(recipe.quantize).calibrates
-    for name in recipe.format_names:
-        format_ = formats.get_format(name)
-        modules += [*(QUANTIZERS[format_.flow] if calibrates else ()), *format_.imports]
-    return tuple(dict.fromkeys(modules))
-
-
-def _list_libraries(recipe: Recipe) -> tuple[str, ...]:
-    """Return the library that builds the network; a user's model imports its own."""
-    if reference := split_reference(recipe.model):
-        return (find_source(reference.source).package,)
-    return ("torchvision",) if own(recipe.model) is None else ()
 
 
 def lower(job: LoweringJob) -> Lowered:
@@ -162,8 +90,7 @@ def lower(job: LoweringJob) -> Lowered:
         torch.backends.quantized.engine = "qnnpack"
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
-        if job.recipe.max_batch > 1:
-            most = job.recipe.max_batch
+        if (most := job.recipe.max_batch) > 1:
             format_.export_batches(quantized.graph, natural.first(), most, file)
         else:
             exporter.export(quantized.graph, natural.first(), file)
@@ -350,11 +277,6 @@ def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:
     return model
 
 
-def answer_path(job_file: Path) -> Path:
-    """Return the path of a child's answer."""
-    return job_file.with_suffix(".answer.json")
-
-
 def main(job_file: Path) -> int:
     """Do a job and write the answer, or the error, next to it."""
     job = LoweringJob.model_validate_json(job_file.read_text(encoding="utf-8"))
@@ -369,17 +291,8 @@ def main(job_file: Path) -> int:
         answer = {"error": ["OutputError", f"cannot write {where}: {why}", hint]}
     except KitError as exc:
         answer = {"error": [type(exc).__name__, exc.message, exc.hint]}
-    answer_path(job_file).write_text(json.dumps(answer), encoding="utf-8")
+    name_answer(job_file).write_text(json.dumps(answer), encoding="utf-8")
     return 0
-
-
-def read_answer(job_file: Path) -> Lowered:
-    """Return a child's answer, or raise the error that it reported."""
-    answer = json.loads(answer_path(job_file).read_text(encoding="utf-8"))
-    if "error" in answer:
-        name, message, hint = answer["error"]
-        raise getattr(errors, name)(message, hint)
-    return Lowered.model_validate(answer["lowered"])
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from kit import bundle as bundles
 from kit import formats
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bench import runner as runners
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.devices.interface import Device, Folder
 from kit.errors import BundleError, DeviceError, KitError, RunError
 from kit.formats.isolated import IsolatedSession, open_session
@@ -121,7 +121,7 @@ def open_predictor(
         DeviceError: the device cannot be used.
     """
     get_task(bundle.manifest.task)
-    bundles.check_named([bundle], names or ())
+    loading.check_named([bundle], names or ())
     files = None if names is None else [name for name in names if name != REFERENCE]
     keys = bundle.manifest.select(files)
     left_out = {key.name: why for key in keys if (why := _find_obstacle(bundle, key, device))}

@@ -7,7 +7,6 @@ markup is disabled, and a closed pipe or a full disk becomes an error.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
@@ -15,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from io import StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from kit.errors import OutputError, UsageError
+from kit.streams import CheckedStream
 from kit.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PIPE_WIDTH = 120  # columns if the output is not a terminal
-
-
-class ReaderGone(Exception):
-    """The reader of kit's output has closed the pipe."""
 
 
 class Verbosity(Enum):
@@ -90,7 +85,7 @@ def echo(text: object = "", err: bool = False) -> None:
     """
     stream = sys.stderr if err else sys.stdout
     if stream is not None:  # None: kit was started without it
-        _Checked(stream).write_all(f"{printable(str(text))}\n")
+        CheckedStream(stream).write_all(f"{printable(str(text))}\n")
     if err:
         log(text)
 
@@ -171,47 +166,6 @@ def confirm(question: str) -> bool:
     return click.confirm(one_line(question), err=True)
 
 
-def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputError:
-    """Map an error of writing to a stream, stdout if None."""
-    if isinstance(exc, BrokenPipeError):
-        return ReaderGone()
-    return OutputError(
-        f"cannot write to {_name(stream or sys.stdout)}: {exc.strerror or exc}",
-        "make space there, or send the output elsewhere",
-    )
-
-
-def _name(stream: TextIO) -> str:
-    """Return the name of the stream, with its file if the system reports it."""
-    name = "stderr" if stream is sys.stderr else "stdout"
-    try:
-        return f"{name} ({Path(f'/proc/self/fd/{stream.fileno()}').readlink()})"
-    except (OSError, ValueError):
-        return name
-
-
-def flush() -> None:
-    """Flush stdout and stderr, so that failures are noticed.
-
-    Raises:
-        ReaderGone, OutputError: see `echo`.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            _Checked(stream).flush()
-
-
-def abandon() -> None:
-    """Redirect stdout and stderr to the null device, so that Python's final flush succeeds."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
-        except (OSError, ValueError, AttributeError):  # closed, None, or without a descriptor
-            continue
-
-
 def console(err: bool = False, width: int | None = None) -> Console:
     """Return a rich console that interprets no markup.
 
@@ -220,8 +174,8 @@ def console(err: bool = False, width: int | None = None) -> Console:
         width: minimum number of columns; without a terminal it is at least `PIPE_WIDTH`.
     """
     console_class = _console_class()
-    # `_Checked` forwards all other attributes to its stream.
-    stream = cast(TextIO, _Checked((sys.stderr if err else sys.stdout) or StringIO()))
+    # `CheckedStream` forwards all other attributes to its stream.
+    stream = cast(TextIO, CheckedStream((sys.stderr if err else sys.stdout) or StringIO()))
 
     def open_console(columns: int | None = None) -> Console:
         return console_class(
@@ -271,42 +225,6 @@ def progress(auto_refresh: bool = True) -> Iterator[Progress]:
     )
     with bars:
         yield bars
-
-
-class _Checked:
-    """A stream whose write errors are mapped to kit's errors."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-    def write_all(self, text: str) -> None:
-        """Write and flush."""
-        self.write(text)
-        self.flush()
-
-    def write(self, text: str) -> int:
-        """Write text; characters that the stream's encoding lacks become question marks."""
-        with self._mapped():
-            try:
-                return self._stream.write(text)
-            except UnicodeEncodeError:
-                encoding = self._stream.encoding or "ascii"
-                return self._stream.write(text.encode(encoding, "replace").decode(encoding))
-
-    def flush(self) -> None:
-        """Flush."""
-        with self._mapped():
-            self._stream.flush()
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as exc:
-            raise failure(exc, self._stream) from exc
 
 
 def _console_class() -> type[Console]:

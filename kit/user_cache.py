@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
+from kit.files import temporary
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def clear_kind(kind: str) -> CacheUsage:
     with _alone(folder):
         for place in (folder, *(path for path in _list(folder) if KINDS[kind].depth)):
             if place.is_dir() and not place.is_symlink():
-                files.sweep(place)
+                temporary.sweep_folder(place)
         own, others = _split(kind, folder)
         removed = size = 0
         for entry in own:
@@ -202,7 +202,7 @@ def _measure(entry: Path) -> int:
 
 def _remove(entry: Path) -> None:
     if entry.is_dir():
-        files.remove_folder(entry)
+        temporary.remove_folder(entry)
     else:
         with suppress(OSError):
             entry.unlink()

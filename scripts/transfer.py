@@ -108,9 +108,9 @@ def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-    from kit import files
+    from kit.files import atomic
 
-    with files.replacing_file(weights) as file:
+    with atomic.replace_file(weights) as file:
         torch.save(model.state_dict(), file)
 
 

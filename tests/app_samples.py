@@ -24,7 +24,7 @@ from virtual_device.device import Device
 from virtual_device.state import RS, US
 
 from kit.app import contract
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.runners import drive
 from kit.runners.protocol import Request
 from kit.signature import format_specs

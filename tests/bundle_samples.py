@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kit import bundle as bundles
-from kit import formats, recipe
+from kit import formats, recipe_input
 from kit.accuracy import CHUNK
 from kit.artifact_key import ArtifactKey
-from kit.bundle import Bundle
+from kit.bundles import loading, writing
+from kit.bundles.bundle import REFERENCE_FILE, Bundle
 from kit.formats.interface import Session, predict
 from kit.manifest.artifacts import Artifact, Runtime
 from kit.manifest.build_records import Calibration, Source
@@ -55,12 +55,10 @@ def make(
     """Write a bundle of models or of model files, without `kit build`."""
     import torch
 
-    made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
+    made = recipe_input.make_recipe(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
     example = torch.zeros(1, 3, pre.crop, pre.crop)
-    with bundles.staged(target) as work:
-        formats.get_reference().export(
-            reference or net(), (example,), work / bundles.REFERENCE_FILE
-        )
+    with writing.stage_bundle(target) as work:
+        formats.get_reference().export(reference or net(), (example,), work / REFERENCE_FILE)
         for name, model in artifacts.items():
             member = formats.get_format(name)
             file = work / ArtifactKey(name, "fp32").name_file(member.suffix)
@@ -111,8 +109,8 @@ def make(
             ),
             "tools": {},
         }
-        bundles.write_manifest(work, fields)
-    return bundles.load(target)
+        writing.write_manifest(work, fields)
+    return loading.load_bundle(target)
 
 
 def answer_images(session: Session, images: np.ndarray) -> np.ndarray:

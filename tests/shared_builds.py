@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import kit
-from kit import bundle as bundles
-from kit import forks, formats, lower, signature, workers
+from kit import formats, lower, lowering_job, signature, workers
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import MANIFEST, Bundle
+from kit.bundles import loading, writing
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, WeightsError
+from kit.forks import parent
 from kit.formats import isolated
 from kit.manifest.schema import Golden, Manifest
 from kit.results import store
@@ -97,7 +98,7 @@ def lower_here() -> Iterator[None]:
     """Lower in this process while a `with` block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Pool", Here)
-        patch.setattr(forks, "can_fork", lambda: False)  # else a helper imports for nothing
+        patch.setattr(parent, "can_fork", lambda: False)  # else a helper imports for nothing
         yield
 
 
@@ -137,8 +138,8 @@ def predicted_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def negate(job_file: Path) -> None:
     """Change the sign of the answers that a child wrote."""
-    job = lower.LoweringJob.model_validate_json(job_file.read_text())
-    file = job.shared / lower.RUNTIME.format(name=job.key.name)
+    job = lowering_job.LoweringJob.model_validate_json(job_file.read_text())
+    file = job.shared / lowering_job.RUNTIME.format(name=job.key.name)
     values = signature.load(job.outputs, file)
     negated = tuple(-array for array in values.arrays)
     signature.save(signature.Samples(values.specs, negated), file)
@@ -222,7 +223,7 @@ def rewrite(
     manifest = source.manifest
     fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name != "files"}
     change(fields)
-    with bundles.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         ignore = shutil.ignore_patterns(MANIFEST)
         shutil.copytree(source.path, work, dirs_exist_ok=True, ignore=ignore)
         for name, content in files.items():
@@ -231,8 +232,8 @@ def rewrite(
                 (work / name).write_bytes(content)
             else:
                 np.save(work / name, content)
-        bundles.write_manifest(work, fields)
-    return bundles.load(target)
+        writing.write_manifest(work, fields)
+    return loading.load_bundle(target)
 
 
 def make_golden(folder: Path) -> None:
@@ -260,7 +261,7 @@ def make_golden(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def tiny_bundle(once: Once) -> Bundle:
     """A float network in Lite and ONNX with golden inputs and outputs, as of `kit build`."""
-    return bundles.load(once("tiny", make_golden) / "tiny")
+    return loading.load_bundle(once("tiny", make_golden) / "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -305,7 +306,7 @@ def quantized(tiny_bundle, once: Once) -> Bundle:
         fields["recipe"] = fields["recipe"].model_copy(update={"quantize": "static"})
 
     made = once("quantized", lambda folder: rewrite(tiny_bundle, folder / "int8", {}, change))
-    return bundles.load(made / "int8")
+    return loading.load_bundle(made / "int8")
 
 
 @pytest.fixture(scope="session")
@@ -340,4 +341,4 @@ def tensors_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     folder = tmp_path_factory.mktemp("tensors") / "tensors"
     load_program("tensors").write(folder)
-    return bundles.load(folder)
+    return loading.load_bundle(folder)

@@ -19,7 +19,7 @@ from torch import nn
 import kit
 from kit import formats
 from kit.accuracy import CHUNK, evaluate
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import BundleError, PictureError, RunError, UnknownName, UsageError
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import render

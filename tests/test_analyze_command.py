@@ -11,7 +11,7 @@ import pytest
 from bundle_samples import make, net
 from conftest import rewrite
 
-from kit import cli, recipe
+from kit import cli, recipe_input
 from kit.analysis import page
 from kit.commands.common import study
 from kit.errors import BundleError, OutputError
@@ -26,7 +26,7 @@ def own_bundle(tiny_bundle, tmp_path):
     """Return a function that writes a bundle with a given recipe in its manifest."""
 
     def write(**fields: Any) -> Path:
-        made = recipe.make(**{"model": MODEL, "resolution": 32, **fields})
+        made = recipe_input.make_recipe(**{"model": MODEL, "resolution": 32, **fields})
 
         def change(manifest: dict[str, Any]) -> None:
             manifest["recipe"], manifest["recipe_hash"] = made, made.hash
@@ -99,7 +99,7 @@ def test_options_change_the_recipe_of_a_bundle(own_bundle):
 
 
 def test_a_missing_label_file_is_replaced_by_the_bundles_labels(tmp_path):
-    made = recipe.make(MODEL, resolution=32, labels=str(tmp_path / "gone.txt"))
+    made = recipe_input.make_recipe(MODEL, resolution=32, labels=str(tmp_path / "gone.txt"))
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["recipe"] = made

@@ -19,7 +19,7 @@ from app_samples import archive
 
 from kit import cli
 from kit.app import aapt2, apk, build, contract, maven, signing, tools
-from kit.app.artifacts import list_runtimes
+from kit.app.artifacts import APKSIG, list_runtimes
 from kit.app.build import AppOptions
 from kit.errors import MissingTool, OutputError, UsageError
 from kit.formats.runtimes import MavenArtifact
@@ -180,7 +180,7 @@ def test_an_altered_apk_does_not_verify(built, tmp_path):
     data = bytearray(built.file.read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "altered.apk").write_bytes(data)
-    (apksig,) = maven.resolve([build.APKSIG], silent)
+    (apksig,) = maven.resolve([APKSIG], silent)
     (tmp_path / "V.java").write_text(
         "public class V { public static void main(String[] a) throws Exception {"
         " System.out.println(new com.android.apksig.ApkVerifier.Builder(new java.io.File(a[0]))"

@@ -25,7 +25,7 @@ from kit.app import contract, phone, record, sources, testing, tools
 from kit.app.lock import maven_lock
 from kit.artifact_key import ArtifactKey
 from kit.bench import answers
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import (
     BuildError,
     MissingTool,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kit import wheels
 from kit.errors import MissingTool, OutputError
 from kit.runners import library_wheels
 from kit.runners.library_wheels import Pin, WheelSource
+from kit.wheels import reading
 
 GOOD = "thing/lib/libthing.so"
 
@@ -104,14 +104,14 @@ def test_who_comes_second_takes_what_the_first_one_unpacked(tmp_path, monkeypatc
     """Two kits at once: the first removes the wheel while the second is about to open it."""
     source = wheel(tmp_path)
     cache = tmp_path / "cache"
-    check = wheels.check_digest
+    check = reading.check_digest
 
     def late(file, pin):
         check(file, pin)
-        monkeypatch.setattr(wheels, "check_digest", check)
+        monkeypatch.setattr(reading, "check_digest", check)
         library_wheels.fetch(source, cache, silent)  # the other kit
 
-    monkeypatch.setattr(wheels, "check_digest", late)
+    monkeypatch.setattr(reading, "check_digest", late)
     assert everything(library_wheels.fetch(source, cache, silent)) == ["lib/libthing.so"]
 
 

@@ -15,7 +15,7 @@ from kit import accuracy, cli, formats
 from kit.app import packing
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey, derive_precision, parse_target
 from kit.bench import measure
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.comparison import sqnr_db
 from kit.errors import BundleError, RecipeError, UnknownName
 from kit.formats.interface import Backend

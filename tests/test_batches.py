@@ -10,7 +10,7 @@ from picture_models import FILE
 import kit
 from kit import cli, formats, lower
 from kit.artifact_key import ArtifactKey
-from kit.bundle import load
+from kit.bundles.loading import load_bundle
 from kit.errors import BuildError, RecipeError, UsageError
 from kit.pipeline import _check
 from kit.signature import Samples, TensorSpec, VaryingDimension, group
@@ -83,7 +83,7 @@ def test_a_file_whose_answers_depend_on_the_batch_is_refused(factor, rows, fails
 def test_every_file_runs_every_batch_size(tmp_path, capsys, lowered_here, evaluated_here):
     fields = {"dynamic": "batch=1..5", "formats": FORMATS, "observer": "minmax"}
     built = kit.build(make(**fields), tmp_path / "b", use_cache=False)
-    manifest = load(built.path).manifest
+    manifest = load_bundle(built.path).manifest
     assert manifest.signature.varying == (VaryingDimension(axis=0, name="batch", min=1, max=5),)
     assert manifest.signature.inputs[0].shape == (1, 3, 32, 32)
     golden = np.load(built.path / manifest.golden.inputs[0])[:5]

@@ -20,7 +20,8 @@ from PIL import Image
 from shared_builds import SHARED, Here, negate
 
 import kit
-from kit import bundle, cache, comparison, formats, lower, workers
+from kit import cache, comparison, formats, lowering_job, workers
+from kit.bundles import loading
 from kit.errors import BuildError, OutputError, VerificationFailed
 from kit.pipeline import lowering
 from kit.recipe import Recipe
@@ -110,7 +111,7 @@ def test_an_unchanged_recipe_comes_from_the_cache_without_torch(named, tmp_path)
 def test_a_damaged_cache_entry_is_rebuilt(tmp_path):
     recipe = kit.make_recipe(SMALL_NET, **TINY)
     made = kit.build(recipe, tmp_path / "made")
-    (kept,) = [p for p in cache.folder().iterdir() if bundle.load(p).hash == made.hash]
+    (kept,) = [p for p in cache.folder().iterdir() if loading.load_bundle(p).hash == made.hash]
     with (kept / "model-int8.ptl").open("r+b") as file:
         file.write(b"xxxx")
     stages, threads = [], torch.get_num_threads()
@@ -196,14 +197,14 @@ def test_calibration_with_unnatural_pictures_fails_the_build(here, official, kin
 
 def test_wrong_answers_of_a_runtime_fail_the_build(here, small, tmp_path, monkeypatch):
     """The error shows the statistics of graph and file. The fault is simulated."""
-    real = lower.read_answer
+    real = lowering_job.read_answer
 
     def negated(job_file: Path):
         answer = real(job_file)
         negate(job_file)
         return answer
 
-    monkeypatch.setattr(lower, "read_answer", negated)
+    monkeypatch.setattr(lowering_job, "read_answer", negated)
     recipe = kit.make_recipe(SMALL_NET, **TINY, seed=5)
     with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  lite-int8: mean"):
         kit.build(recipe, tmp_path / "wrong")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit import pipeline, recipe
+from kit import pipeline, recipe_input
 from kit.errors import KitError
 from kit.pipeline import build_state
 
@@ -69,4 +69,4 @@ def test_wait_policy_is_passive_before_a_users_file_runs(monkeypatch, tmp_path):
     file = tmp_path / "net.py"
     file.write_text("import os\nraise RuntimeError('waits: ' + os.environ['OMP_WAIT_POLICY'])\n")
     with pytest.raises(KitError, match="waits: passive"):
-        pipeline.build(recipe.make(f"{file}:make"), tmp_path / "out")
+        pipeline.build(recipe_input.make_recipe(f"{file}:make"), tmp_path / "out")

@@ -12,7 +12,9 @@ from conftest import rewrite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit import bundle, cli, formats
+from kit import cli, formats
+from kit.bundles import loading, writing
+from kit.bundles.bundle import Bundle
 from kit.errors import BundleError, OutputError
 from kit.manifest.schema import SCHEMA_VERSION, Manifest
 from kit.notices import render
@@ -25,7 +27,7 @@ def copy(tiny_bundle, tmp_path):
 
 
 def test_the_manifest_lists_every_file(tiny_bundle):
-    actual = bundle.load(tiny_bundle.path)
+    actual = loading.load_bundle(tiny_bundle.path)
     manifest = actual.manifest
     listed = {p.relative_to(actual.path).as_posix() for p in actual.path.rglob("*") if p.is_file()}
     assert listed == set(manifest.files) | {"bundle.json"}
@@ -34,22 +36,22 @@ def test_the_manifest_lists_every_file(tiny_bundle):
 
 
 def test_a_flipped_byte_in_any_file_is_refused(copy):
-    for name in bundle.load(copy).manifest.files:
+    for name in loading.load_bundle(copy).manifest.files:
         file = copy / name
         good = file.read_bytes()
         middle = len(good) // 2
         file.write_bytes(good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :])
         with pytest.raises(BundleError, match=f"{name} in .* was altered"):
-            bundle.load(copy)
+            loading.load_bundle(copy)
         file.write_bytes(good)
-    bundle.load(copy)
+    loading.load_bundle(copy)
 
 
 def test_a_missing_file_is_refused(copy):
-    name = bundle.load(copy).manifest.artifacts[0].file
+    name = loading.load_bundle(copy).manifest.artifacts[0].file
     (copy / name).unlink()
     with pytest.raises(BundleError, match=f"has no {name}"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 def edit(folder, **changes):
@@ -60,13 +62,13 @@ def edit(folder, **changes):
 def test_newer_schema_is_refused(copy):
     edit(copy, schema_version=99, something_new=True)
     with pytest.raises(BundleError, match=f"schema 99; this kit reads up to {SCHEMA_VERSION}"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 def test_unknown_field_is_refused(copy):
     edit(copy, surprise=1)
     with pytest.raises(BundleError, match="not a valid bundle description"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 @pytest.mark.parametrize(
@@ -75,33 +77,33 @@ def test_unknown_field_is_refused(copy):
 def test_a_file_without_a_hash_is_refused(copy, name):
     """Changes of such a file would not be detected."""
     (copy / "labels.txt").write_text("a\n")
-    entries = bundle.load(copy).manifest.model_dump(mode="json")["files"]
+    entries = loading.load_bundle(copy).manifest.model_dump(mode="json")["files"]
     edit(copy, files={n: e for n, e in entries.items() if n != name}, labels="labels.txt")
     with pytest.raises(BundleError, match="gives no hash of"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 @pytest.mark.parametrize("name", ["golden/graph.npy", "/etc/hostname", "../a/golden/input.npy"])
 def test_golden_graph_answers_outside_the_bundle_are_refused(copy, name):
     """Regression: they were read from any path, without a check of their hash."""
-    golden = bundle.load(copy).manifest.model_dump(mode="json")["golden"]
+    golden = loading.load_bundle(copy).manifest.model_dump(mode="json")["golden"]
     edit(copy, golden={**golden, "graphs": {"lite": [name]}})
     with pytest.raises(BundleError, match="gives no hash of"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b", "a\0b"])
 def test_a_bundle_cannot_name_files_outside_itself(copy, name):
     edit(copy, files={name: {"size": 1, "sha256": "0" * 64}})
     with pytest.raises(BundleError, match="outside itself"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '{"schema_version": "x"}', "\xff"])
 def test_invalid_manifests_are_refused(tmp_path, text):
     (tmp_path / "bundle.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(BundleError):
-        bundle.load(tmp_path)
+        loading.load_bundle(tmp_path)
 
 
 @given(st.data())
@@ -121,15 +123,15 @@ def test_damaged_manifests_never_load_or_crash(copy, data):
     target.mkdir(exist_ok=True)
     (target / "bundle.json").write_bytes(bad)
     with pytest.raises(BundleError):
-        bundle.load(target)
+        loading.load_bundle(target)
 
 
 def test_an_interrupted_write_leaves_the_old_bundle(copy):
-    before = bundle.load(copy).hash
-    with pytest.raises(KeyboardInterrupt), bundle.staged(copy) as work:
+    before = loading.load_bundle(copy).hash
+    with pytest.raises(KeyboardInterrupt), writing.stage_bundle(copy) as work:
         (work / "bundle.json").write_text("half")
         raise KeyboardInterrupt
-    assert bundle.load(copy).hash == before
+    assert loading.load_bundle(copy).hash == before
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
 
@@ -137,13 +139,16 @@ def test_a_folder_that_is_not_a_bundle_is_never_overwritten(tmp_path):
     target = tmp_path / "mine"
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputError, match="exists and is not a bundle"), bundle.staged(target):
+    with (
+        pytest.raises(OutputError, match="exists and is not a bundle"),
+        writing.stage_bundle(target),
+    ):
         pass
     assert (target / "thesis.txt").read_text() == "years of work"
 
 
 def replace_bundle(target: Path) -> None:
-    with bundle.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         (work / "new").write_text("1")
 
 
@@ -154,7 +159,7 @@ def test_a_folder_with_another_bundle_json_is_never_overwritten(tmp_path, text):
     target.mkdir()
     (target / "bundle.json").write_text(text)
     (target / "thesis.txt").write_text("years of work")
-    for act in (bundle.check_target, replace_bundle):
+    for act in (writing.check_target, replace_bundle):
         with pytest.raises(OutputError, match="exists and is not a bundle"):
             act(target)
     assert (target / "thesis.txt").read_text() == "years of work"
@@ -165,7 +170,7 @@ def test_a_folder_with_another_bundle_json_is_never_overwritten(tmp_path, text):
 def test_a_bundle_with_user_files_is_never_overwritten(copy, name):
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / name).write_text("mine")
-    for act in (bundle.check_target, replace_bundle):
+    for act in (writing.check_target, replace_bundle):
         with pytest.raises(OutputError, match=f"holds {name}, which is not of the bundle"):
             act(copy)
     assert (copy / name).read_text() == "mine"
@@ -174,18 +179,18 @@ def test_a_bundle_with_user_files_is_never_overwritten(copy, name):
 def test_a_symlink_in_a_bundle_is_a_user_file(copy, tmp_path):
     (copy / "data").symlink_to(tmp_path)
     with pytest.raises(OutputError, match="holds data,"):
-        bundle.check_target(copy)
+        writing.check_target(copy)
 
 
 def test_files_created_during_the_build_are_kept(copy):
     with (
         pytest.raises(OutputError, match=r"holds result\.json"),
-        bundle.staged(copy) as work,
+        writing.stage_bundle(copy) as work,
     ):
         (work / "new").write_text("1")
         (copy / "result.json").write_text("measured meanwhile")
     assert (copy / "result.json").read_text() == "measured meanwhile"
-    assert bundle.load(copy)
+    assert loading.load_bundle(copy)
 
 
 def test_a_bundle_with_ds_store_is_replaced(copy):
@@ -233,29 +238,32 @@ def test_an_interruption_between_renames_restores_the_old_bundle(copy, monkeypat
     monkeypatch.setattr(Path, "rename", stopped)
     with pytest.raises(KeyboardInterrupt):
         replace_bundle(copy)
-    assert bundle.load(copy)
+    assert loading.load_bundle(copy)
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
 
 def test_empty_folder_may_be_filled(tmp_path):
     target = tmp_path / "empty"
     target.mkdir()
-    with bundle.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         (work / "x").write_text("1")
     assert (target / "x").read_text() == "1"
 
 
 def test_file_in_the_way_of_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write"), bundle.staged(tmp_path / "file" / "b"):
+    with (
+        pytest.raises(OutputError, match="cannot write"),
+        writing.stage_bundle(tmp_path / "file" / "b"),
+    ):
         pass
 
 
 WRITE = """
 import sys
 from pathlib import Path
-from kit import bundle
-with bundle.staged(Path(sys.argv[1]) / "b") as work:
+from kit.bundles import writing
+with writing.stage_bundle(Path(sys.argv[1]) / "b") as work:
     (work / "big").write_bytes(bytes(4_000_000))
 """
 
@@ -279,12 +287,15 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path):
 
 def test_unwritable_place():
     """Not even root can create a folder in /proc."""
-    with pytest.raises(OutputError, match="cannot write"), bundle.staged(Path("/proc/kit/b")):
+    with (
+        pytest.raises(OutputError, match="cannot write"),
+        writing.stage_bundle(Path("/proc/kit/b")),
+    ):
         pass
 
 
 @pytest.fixture
-def with_folder(tiny_bundle, tmp_path) -> bundle.Bundle:
+def with_folder(tiny_bundle, tmp_path) -> Bundle:
     """A bundle whose ONNX model is a folder of two files."""
 
     def change(fields) -> None:
@@ -311,9 +322,9 @@ class TestModelThatIsAFolder:
         assert store.find_digest(with_folder, "onnx") == entry.sha256
 
     def test_it_is_copied_with_all_its_files(self, with_folder, tmp_path):
-        bundle.copy(with_folder.path, tmp_path / "copy")
-        assert bundle.load(tmp_path / "copy").hash == with_folder.hash
-        bundle.check_target(tmp_path / "copy")  # a bundle that may be replaced
+        writing.copy_bundle(with_folder.path, tmp_path / "copy")
+        assert loading.load_bundle(tmp_path / "copy").hash == with_folder.hash
+        writing.check_target(tmp_path / "copy")  # a bundle that may be replaced
 
     @pytest.mark.parametrize(
         ("file", "content", "message"),
@@ -327,12 +338,12 @@ class TestModelThatIsAFolder:
         path = with_folder.path / "model.mlpackage" / file
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(BundleError, match=message):
-            bundle.load(with_folder.path)
+            loading.load_bundle(with_folder.path)
 
     def test_a_link_in_it_is_refused(self, with_folder, tmp_path):
         (with_folder.path / "model.mlpackage" / "more").symlink_to(tmp_path)
         with pytest.raises(BundleError, match=r"holds model.mlpackage/more, which is not of"):
-            bundle.load(with_folder.path)
+            loading.load_bundle(with_folder.path)
 
     @pytest.mark.parametrize("name", ["golden", "nothing", "model.mlpackage/data"])
     def test_one_that_is_no_model_ends_commands_in_one_sentence(
@@ -365,7 +376,7 @@ def test_a_manifest_of_schema_5_or_6_is_read(tiny_bundle, tmp_path, version):
     for name in ("detection", "state"):
         raw.pop(name, None)
     (old.path / "bundle.json").write_text(json.dumps(raw))
-    loaded = bundle.load(old.path).manifest
+    loaded = loading.load_bundle(old.path).manifest
     assert loaded.model_dump() == tiny_bundle.manifest.model_dump()
 
 
@@ -384,7 +395,7 @@ def test_a_manifest_of_schema_2_is_read(tiny_bundle, tmp_path):
     for artifact in raw["artifacts"]:
         del artifact["backend"], artifact["precision"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
-    loaded = bundle.load(old.path).manifest
+    loaded = loading.load_bundle(old.path).manifest
     assert loaded.model_dump() == tiny_bundle.manifest.model_dump()
 
 
@@ -409,7 +420,7 @@ def test_a_manifest_of_schema_3_is_read(tiny_bundle, tmp_path):
     del raw["notices"]
     raw["warnings"] = ["the weights are random"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
-    loaded = bundle.load(old.path).manifest
+    loaded = loading.load_bundle(old.path).manifest
     assert loaded.schema_version == SCHEMA_VERSION
     assert [artifact.name for artifact in loaded.artifacts] == ["lite-int8", "onnx-int8"]
     assert loaded.artifact("onnx-int8").file == "model-fp32.onnx"  # files keep their names
@@ -420,7 +431,7 @@ def test_a_manifest_of_schema_3_is_read(tiny_bundle, tmp_path):
     ]
     assert [render(notice) for notice in loaded.notices] == ["the weights are random"]
     fields = set(Manifest.model_fields) - {"files"}
-    bundle.write_manifest(old.path, {n: getattr(loaded, n) for n in fields})
+    writing.write_manifest(old.path, {n: getattr(loaded, n) for n in fields})
     assert (
-        bundle.load(old.path).manifest == loaded
+        loading.load_bundle(old.path).manifest == loaded
     )  # a manifest written in the new schema is not converted again

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import rewrite
 
-from kit import bundle, cache, recipe
+from kit import cache, recipe, recipe_input
+from kit.bundles import loading, writing
 from kit.calibration import PictureCalibration
 from kit.manifest.build_records import Calibration, Source, Training
 from kit.manifest.schema import Manifest
@@ -29,7 +30,7 @@ def own_cache(tmp_path, monkeypatch):
 def sources(name: str) -> recipe.Recipe:
     """Return a recipe whose files are all called `name`."""
     fields = {"weights": f"/a/{name}.pth", "calibrate": f"/a/{name}-set", "train": f"/b/{name}"}
-    return recipe.make("mobilenet_v2", quantize="qat", labels=f"/{name}.txt", **fields)
+    return recipe_input.make_recipe("mobilenet_v2", quantize="qat", labels=f"/{name}.txt", **fields)
 
 
 class Named(PictureCalibration):
@@ -77,7 +78,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
 def test_a_cached_bundle_gets_the_names_of_the_current_build(kept, tmp_path):
     made = sources("beta")
     assert take(tmp_path / "new", made, "beta-set")
-    result = bundle.load(tmp_path / "new").manifest
+    result = loading.load_bundle(tmp_path / "new").manifest
     assert (result.recipe, result.recipe_hash) == (made, made.hash)
     assert result.weights == Source(source="file beta.pth", sha256="12")
     assert "alpha" not in result.model_dump_json()
@@ -92,7 +93,7 @@ def test_a_cached_user_model_gets_the_name_of_the_current_build(tiny_bundle, tmp
     for name in "alpha", "beta":
         (tmp_path / f"{name}.py").touch()
     alpha, beta = (
-        recipe.make(f"{tmp_path / name}.py:make", calibrate=f"/a/{name}")
+        recipe_input.make_recipe(f"{tmp_path / name}.py:make", calibrate=f"/a/{name}")
         for name in ("alpha", "beta")
     )
 
@@ -103,19 +104,21 @@ def test_a_cached_user_model_gets_the_name_of_the_current_build(tiny_bundle, tmp
 
     cache.keep(KEY, rewrite(tiny_bundle, tmp_path / "built", {}, change).path)
     assert take(tmp_path / "new", beta, "beta", None)
-    result = bundle.load(tmp_path / "new").manifest
+    result = loading.load_bundle(tmp_path / "new").manifest
     assert result.weights == Source(source=f"own model {beta.model}", sha256="1")
 
 
 def test_training_source_defaults_to_the_calibration_set(kept, tmp_path):
     made = sources("beta").model_copy(update={"train": None})
     assert take(tmp_path / "new", made, "beta-set")
-    assert bundle.load(tmp_path / "new").manifest.training.source == "beta-set"
+    assert loading.load_bundle(tmp_path / "new").manifest.training.source == "beta-set"
 
 
 def test_an_identical_build_is_copied_byte_for_byte(kept, tmp_path):
     assert take(tmp_path / "new", sources("alpha"), "alpha-set")
-    assert bundle.load(tmp_path / "new").hash == bundle.load(tmp_path / "built").hash
+    assert (
+        loading.load_bundle(tmp_path / "new").hash == loading.load_bundle(tmp_path / "built").hash
+    )
 
 
 def damage(entry: Path) -> None:
@@ -128,17 +131,17 @@ def lose(entry: Path) -> None:
 
 def exchange(entry: Path) -> None:
     """Turn the entry into a valid bundle of another recipe."""
-    other = recipe.make("mobilenet_v2", quantize="none")
-    fields = dict(bundle.load(entry).manifest)
-    bundle.write_manifest(
+    other = recipe_input.make_recipe("mobilenet_v2", quantize="none")
+    fields = dict(loading.load_bundle(entry).manifest)
+    writing.write_manifest(
         entry, {**{k: v for k, v in fields.items() if k != "files"}, "recipe": other}
     )
 
 
 def age(entry: Path) -> None:
     """Turn the entry into a bundle of other tool versions."""
-    fields = dict(bundle.load(entry).manifest)
-    bundle.write_manifest(
+    fields = dict(loading.load_bundle(entry).manifest)
+    writing.write_manifest(
         entry, {**{k: v for k, v in fields.items() if k != "files"}, "tools": {"torch": "1"}}
     )
 
@@ -193,7 +196,7 @@ def test_a_full_disk_raises_and_keeps_the_entry(kept, tmp_path, monkeypatch):
     def full(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
-    monkeypatch.setattr(bundle, "copy", full)
+    monkeypatch.setattr(writing, "copy_bundle", full)
     with pytest.raises(OSError, match="No space left on device"):
         take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert (cache.folder() / KEY).is_dir()
@@ -202,10 +205,11 @@ def test_a_full_disk_raises_and_keeps_the_entry(kept, tmp_path, monkeypatch):
 WRITER = """
 import sys
 from pathlib import Path
-from kit import cache, files
+from kit import cache
+from kit.files import temporary
 for _ in range(int(sys.argv[3])):
     cache.keep(sys.argv[1], Path(sys.argv[2]))
-    files.remove_folder(cache.folder() / sys.argv[1])
+    temporary.remove_folder(cache.folder() / sys.argv[1])
 """
 
 
@@ -214,11 +218,11 @@ def test_concurrent_reads_and_writes_give_complete_bundles(kept, tmp_path):
     """With two concurrent writers, every bundle taken is complete."""
     words = [sys.executable, "-c", WRITER, KEY, str(tmp_path / "built"), "60"]
     writers = [subprocess.Popen(words, cwd=Path(__file__).parents[1]) for _ in range(2)]
-    taken, whole = 0, bundle.load(tmp_path / "built").hash
+    taken, whole = 0, loading.load_bundle(tmp_path / "built").hash
     for number in range(300):
         target = tmp_path / f"new{number}"
         if take(target, sources("alpha"), "alpha-set"):
-            assert bundle.load(target).hash == whole
+            assert loading.load_bundle(target).hash == whole
             taken += 1
         else:
             assert list(target.iterdir()) == []

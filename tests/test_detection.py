@@ -31,7 +31,8 @@ from kit.pipeline import _gate
 from kit.report.write import write
 from kit.results import store
 from kit.tasks import get_task
-from kit.tasks.interface import EvaluationContext, describe_bundle
+from kit.tasks.evaluation import EvaluationContext
+from kit.tasks.interface import describe_bundle
 from kit.tasks.object_detection.annotations import TrueBox, read_coco, read_texts
 from kit.tasks.object_detection.boxes import Boxes, count_matches, find_boxes, measure_iou
 from kit.tasks.object_detection.evaluation import open_annotated

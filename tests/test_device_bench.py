@@ -19,12 +19,12 @@ from bundle_samples import answer_images
 from conftest import rewrite
 from device_samples import ENDLESS, QUICK, connected, is_whole, left, opened, running, until
 
-from kit import bundle as bundles
 from kit import cli
 from kit.artifact_key import REFERENCE
 from kit.bench import cores, fleet, measure, sustained, sweep
 from kit.bench import runner as bench_runner
-from kit.bundle import Bundle
+from kit.bundles import loading, writing
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.devices import adb
 from kit.devices.storage import BLOBS, CHECKED
 from kit.errors import DeviceError, RunError, UsageError
@@ -78,12 +78,12 @@ def altered(source: Bundle, target: Path, name: str, change: Callable[[bytes], b
     """Copy a bundle with another content of one file, hashed anew."""
     manifest = source.manifest
     fields = {key: getattr(manifest, key) for key in Manifest.model_fields if key != "files"}
-    with bundles.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         shutil.copytree(source.path, work, dirs_exist_ok=True)
-        (work / bundles.MANIFEST).unlink()
+        (work / MANIFEST).unlink()
         (work / name).write_bytes(change((work / name).read_bytes()))
-        bundles.write_manifest(work, fields)
-    return bundles.load(target)
+        writing.write_manifest(work, fields)
+    return loading.load_bundle(target)
 
 
 # what a result says -----------------------------------------------------------------------

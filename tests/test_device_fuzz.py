@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from test_runner_protocol import LINES
 
-from kit import bundle as bundles
 from kit.artifact_key import ArtifactKey
 from kit.bench import answers
-from kit.bundle import MANIFEST, Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.devices import local
 from kit.errors import BundleError, KitError, RunError
 from kit.runners import drive
@@ -62,10 +62,10 @@ def test_a_damaged_bundle_is_refused(tiny_bundle, tmp_path, name):
         (folder / name).write_bytes(data)
         if name != MANIFEST:
             with pytest.raises(BundleError):
-                bundles.load(folder)
+                loading.load_bundle(folder)
             continue
         try:
-            result = bundles.load(folder)
+            result = loading.load_bundle(folder)
         except BundleError:
             continue
         # A name or a count may differ: every model and golden file is what it was.

@@ -7,7 +7,8 @@ import pytest
 from bundle_samples import SMALL_NET
 
 import kit
-from kit import bundle, encodings
+from kit import encodings
+from kit.bundles import loading, writing
 from kit.encodings import Encoding, Encodings
 from kit.errors import BuildError, RecipeError
 
@@ -396,7 +397,7 @@ def test_files_without_activation_ranges_take_no_encodings(precisions, tmp_path)
 def test_bundles_of_older_schemas_are_read(built, tmp_path):
     """Schema 2 had no file of encodings, and told tensors apart by their values."""
     old = tmp_path / "old"
-    bundle.copy(built.path, old)
+    writing.copy_bundle(built.path, old)
     raw = json.loads((old / "bundle.json").read_text())
     raw["schema_version"] = 2
     del raw["encodings"], raw["recipe"]["encodings"], raw["files"]["encodings.json"]
@@ -404,7 +405,7 @@ def test_bundles_of_older_schemas_are_read(built, tmp_path):
     for one in raw["ranges"]:
         one["seen"] = [0.0, 1.0, 0.5]
     (old / "bundle.json").write_text(json.dumps(raw))
-    result = bundle.load(old).manifest
+    result = loading.load_bundle(old).manifest
     assert result.encodings is None
     assert result.ranges[0].seen == (0.0, 1.0, 0.5)
     assert result.recipe.hash == built.manifest.recipe_hash

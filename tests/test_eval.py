@@ -14,7 +14,7 @@ from bundle_samples import draw, draw_labelled, make, make_tiny, net
 
 from kit import formats
 from kit.accuracy import evaluate
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.cli import run
 from kit.devices import local
 from kit.errors import BundleError, OutputError

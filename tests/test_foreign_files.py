@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_samples import accuracy, latency
 
-from kit import bundle, calibration, documents, recipe
+from kit import build_inputs, calibration, documents, recipe_input
 from kit.bench import answers
-from kit.bundle import Bundle
+from kit.bundles import loading, writing
+from kit.bundles.bundle import Bundle
 from kit.cli import run
 from kit.errors import (
     BundleError,
@@ -93,19 +94,19 @@ def missing(path: Path) -> None:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
-    "manifest": ("copy/bundle.json", lambda p: bundle.load(p.parent), BundleError),
-    "model": ("copy/model-fp32.onnx", lambda p: bundle.load(p.parent), BundleError),
-    "labels of a bundle": ("copy/labels.txt", lambda p: bundle.load(p.parent), BundleError),
-    "golden": ("copy/golden/input.npy", lambda p: bundle.load(p.parents[1]), BundleError),
-    "target": ("copy/bundle.json", lambda p: bundle.check_target(p.parent), OutputError),
+    "manifest": ("copy/bundle.json", lambda p: loading.load_bundle(p.parent), BundleError),
+    "model": ("copy/model-fp32.onnx", lambda p: loading.load_bundle(p.parent), BundleError),
+    "labels of a bundle": ("copy/labels.txt", lambda p: loading.load_bundle(p.parent), BundleError),
+    "golden": ("copy/golden/input.npy", lambda p: loading.load_bundle(p.parents[1]), BundleError),
+    "target": ("copy/bundle.json", lambda p: writing.check_target(p.parent), OutputError),
     "result": ("r.json", store.read, ResultError),
-    "recipe": ("r.toml", recipe.read, RecipeError),
+    "recipe": ("r.toml", recipe_input.read_recipe, RecipeError),
     "weights": ("w.pth", read_state, WeightsError),
     "safetensors": ("w.safetensors", read_state, WeightsError),
     "hash of weights": ("w.pth", lambda p: source_hash(str(p), None, 0), WeightsError),
     "labels": (
         "l.txt",
-        lambda p: calibration.labels(recipe.make("mobilenet_v1", labels=str(p))),
+        lambda p: build_inputs.read_labels(recipe_input.make_recipe("mobilenet_v1", labels=str(p))),
         RecipeError,
     ),
     "table of labels": ("set/l.csv", lambda p: open_set(p.parent, p), PictureError),
@@ -134,14 +135,14 @@ def test_paths_that_are_not_files_give_one_sentence(copy, tmp_path, kind, put):
 
 def test_a_path_with_a_zero_byte_is_one_sentence():
     with pytest.raises(BundleError, match="is not a bundle: there is no such folder"):
-        bundle.load(Path("a\0b"))
+        loading.load_bundle(Path("a\0b"))
     with pytest.raises(ResultError, match="null byte"):
         store.read(Path("a\0b"))
     with pytest.raises(RecipeError, match="null byte"):
-        recipe.read(Path("a\0b"))
+        recipe_input.read_recipe(Path("a\0b"))
     for field in ("model", "weights", "labels", "calibrate", "train"):
         with pytest.raises(RecipeError, match="it holds a zero byte"):
-            recipe.make(**{"model": "mobilenet_v1", field: "a\0b"})
+            recipe_input.make_recipe(**{"model": "mobilenet_v1", field: "a\0b"})
 
 
 # JSON and TOML
@@ -168,7 +169,7 @@ def test_malformed_documents_are_refused(copy, tmp_path, name):
     content, message = DOCUMENTS[name]
     (copy / "bundle.json").write_bytes(content)
     with pytest.raises(BundleError, match=message) as caught:
-        bundle.load(copy)
+        loading.load_bundle(copy)
     assert "\n" not in caught.value.message
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(ResultError, match=message) as actual:
@@ -200,7 +201,7 @@ def test_malformed_recipes_are_refused(tmp_path, name):
     content, message = RECIPES[name]
     (tmp_path / "r.toml").write_bytes(content)
     with pytest.raises(RecipeError, match=message) as caught:
-        recipe.read(tmp_path / "r.toml")
+        recipe_input.read_recipe(tmp_path / "r.toml")
     assert "\n" not in caught.value.message
 
 
@@ -227,7 +228,7 @@ def test_malformed_recipes_are_refused(tmp_path, name):
 def test_values_of_a_recipe_are_bounded(tmp_path, text, message):
     (tmp_path / "r.toml").write_text(f'model = "mobilenet_v1"\n{text}\n')
     with pytest.raises(RecipeError, match=message) as caught:
-        recipe.make(**recipe.read(tmp_path / "r.toml"))
+        recipe_input.make_recipe(**recipe_input.read_recipe(tmp_path / "r.toml"))
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
 
@@ -305,7 +306,7 @@ def change(file: Path, act: Callable[[Any], None]) -> None:
 def test_invalid_manifest_values_are_refused(copy, where, value, message):
     change(copy / "bundle.json", lambda manifest: put(manifest, where, value))
     with pytest.raises(BundleError, match="is not a valid bundle description") as caught:
-        bundle.load(copy)
+        loading.load_bundle(copy)
     assert message in caught.value.message
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 500
@@ -314,7 +315,7 @@ def test_invalid_manifest_values_are_refused(copy, where, value, message):
 def test_two_files_of_one_key(copy):
     change(copy / "bundle.json", lambda m: m["artifacts"].append(m["artifacts"][0]))
     with pytest.raises(BundleError, match="it has 2 files called onnx-fp32"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 @pytest.mark.parametrize("bad", ["NaN", "1e999", "-1"])
@@ -322,17 +323,17 @@ def test_a_comparison_that_is_no_number(copy, bad):
     fields = {"against": "float reference", "images": 1, "max_abs": 1.25, "sqnr_db": None}
     fields |= {"agreement": 1.0, "passed": True, "thresholds": {}}
     change(copy / "bundle.json", lambda m: put(m, "artifacts.0.parity", [fields]))
-    bundle.load(copy)
+    loading.load_bundle(copy)
     text = (copy / "bundle.json").read_text()
     (copy / "bundle.json").write_text(text.replace("1.25", bad))
     with pytest.raises(BundleError, match="is not a valid bundle description"):
-        bundle.load(copy)
+        loading.load_bundle(copy)
 
 
 def rehash(folder: Path, name: str, content: bytes) -> None:
     """Write a file of a bundle, and its hash."""
     (folder / name).write_bytes(content)
-    entry = bundle.entries(folder)[name].model_dump()
+    entry = writing.measure_files(folder)[name].model_dump()
     change(folder / "bundle.json", lambda m: put(m["files"], "x", None) or m["files"].pop("x"))
     change(folder / "bundle.json", lambda m: m["files"].update({name: entry}))
 
@@ -349,7 +350,7 @@ def rehash(folder: Path, name: str, content: bytes) -> None:
 def test_labels_of_a_bundle(copy, content, message):
     rehash(copy, "labels.txt", content)
     with pytest.raises(BundleError, match=message) as caught:
-        bundle.load(copy)
+        loading.load_bundle(copy)
     assert "\n" not in caught.value.message
 
 
@@ -409,7 +410,7 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_invalid_golden_arrays_are_refused(copy, name):
     rehash(copy, "golden/input.npy", ARRAYS[name])
-    actual = bundle.load(copy)
+    actual = loading.load_bundle(copy)
     with pytest.raises(BundleError, match=r"golden/input\.npy in ") as caught:
         answers.load(actual, "onnx")
     assert "\n" not in caught.value.message
@@ -480,7 +481,7 @@ def test_altered_manifests_are_refused_or_usable(copy, named, data):
     document["files"] = json.loads((named.path / "bundle.json").read_text())["files"]
     (copy / "bundle.json").write_text(json.dumps(document))
     try:
-        actual = bundle.load(copy)
+        actual = loading.load_bundle(copy)
         store.describe(actual)
         answers.load(actual, "onnx")
     except BundleError as exc:
@@ -574,7 +575,9 @@ def test_weights_with_a_large_expanded_size_are_refused(tmp_path):
 def test_files_of_labels(tmp_path, content, message):
     (tmp_path / "l.txt").write_bytes(content)
     with pytest.raises(RecipeError, match=message) as caught:
-        calibration.labels(recipe.make("mobilenet_v1", labels=str(tmp_path / "l.txt")))
+        build_inputs.read_labels(
+            recipe_input.make_recipe("mobilenet_v1", labels=str(tmp_path / "l.txt"))
+        )
     assert len(caught.value.message) < 400
 
 
@@ -615,11 +618,11 @@ def test_a_bundle_in_such_a_folder_is_refused_in_one_sentence(copy, capsys):
 
 
 def test_such_pictures_calibrate(latin):
-    made = recipe.make("mobilenet_v1", weights="random")
+    made = recipe_input.make_recipe("mobilenet_v1", weights="random")
     chosen = calibration.PictureCalibration("set", sample(open_set(latin), 2, 0), (), 2, 0)
-    assert json.dumps(calibration.identity(made, chosen))
+    assert json.dumps(build_inputs.identify_inputs(made, chosen))
     with pytest.raises(RecipeError, match=r"calibrate = .*\\udcfcbung"):
-        recipe.make("mobilenet_v1", calibrate=str(latin))
+        recipe_input.make_recipe("mobilenet_v1", calibrate=str(latin))
 
 
 def test_a_float_model_that_answers_nothing_is_printed_before_anything_is_built():

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 import kit
-from kit import forks, formats, lower, workers
+from kit import formats, workers
+from kit.forks import parent
 from kit.pipeline import lowering
 
 pytestmark = pytest.mark.cold_start
@@ -42,7 +43,7 @@ def run(place, tasks, modules=("shared",), environment=None):
     )
     done: list[str] = []
     with (
-        forks.Helper(modules, place / "helper.log", {}) as helper,
+        parent.Helper(modules, place / "helper.log", {}) as helper,
         workers.Pool(tasks, 2, environment or {}, helper.start) as pool,
     ):
         errors = pool.wait(done.append)
@@ -146,7 +147,7 @@ def test_killing_the_helper_ends_its_forks_and_waiting_tasks_still_run(place):
     waits = "import time; from kit import workers; workers.end_with_parent(); time.sleep(600)"
     one, other, later = (task(place, *words) for words in (("a", waits), ("b", waits), ("c", "")))
     with (
-        forks.Helper([], place / "helper.log", {}) as helper,
+        parent.Helper([], place / "helper.log", {}) as helper,
         workers.Pool([one, other, later], 2, {}, helper.start) as pool,
     ):
         wait_for(lambda: len(list_processes(place)) == 3)
@@ -171,7 +172,7 @@ def test_leaving_the_block_ends_forks_and_what_they_started(place):
     tasks = [task(place, name, SLEEPS) for name in ("a", "b")]
     with (
         pytest.raises(KeyboardInterrupt),
-        forks.Helper([], place / "helper.log", {}) as helper,
+        parent.Helper([], place / "helper.log", {}) as helper,
         workers.Pool(tasks, 2, {}, helper.start),
     ):
         wait_for(lambda: len(list_processes(place)) == 5)
@@ -182,19 +183,20 @@ def test_leaving_the_block_ends_forks_and_what_they_started(place):
 def test_leaving_the_block_ends_a_helper_that_imports(place):
     (place / "slow.py").write_text("import time; time.sleep(600)")
     began = time.monotonic()
-    with forks.Helper(["slow"], place / "helper.log", {}):
+    with parent.Helper(["slow"], place / "helper.log", {}):
         wait_for(lambda: list_processes(place))
     assert not list_processes(place)
-    assert time.monotonic() - began < forks.END_SECONDS
+    assert time.monotonic() - began < parent.END_SECONDS
 
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from kit import forks, workers
+from kit import workers
+from kit.forks import parent
 place = Path(sys.argv[1])
 tasks = [workers.ChildTask(n, [sys.executable, "-m", n], place / n) for n in sys.argv[3:]]
-helper = forks.Helper([sys.argv[2]], place / "helper.log", {})
+helper = parent.Helper([sys.argv[2]], place / "helper.log", {})
 workers.Pool(tasks, 2, {}, helper.start).__enter__()
 time.sleep(600)
 """
@@ -221,7 +223,7 @@ def test_what_children_import_starts_no_thread_where_there_are_many_cores(place)
     recipe = kit.make_recipe("mobilenet_v2", formats=formats.list_formats())
     environment = {**lowering.list_environment(place, 1), "OMP_NUM_THREADS": "8"}
     log = place / "helper.log"
-    with forks.Helper(lower.list_imports(recipe), log, environment) as helper:
+    with parent.Helper(lowering.list_imports(recipe), log, environment) as helper:
         number = helper.request(task(place, "a", "import sys; assert 'torch' in sys.modules"), {})
         while (code := helper.poll(number)) is None:
             time.sleep(0.1)

@@ -33,12 +33,13 @@ def on_small_disk(disk: Path, *command: str | Path, filled: int = 0, **variables
 COPY = """
 import sys
 from pathlib import Path
-from kit import bundle, cache, recipe
+from kit import cache, recipe_input
+from kit.bundles import writing
 from kit.calibration import PictureCalibration
 from kit.errors import KitError
-made = recipe.make("mobilenet_v2")
+made = recipe_input.make_recipe("mobilenet_v2")
 try:
-    with bundle.staged(Path(sys.argv[1]) / "out" / "b") as work:
+    with writing.stage_bundle(Path(sys.argv[1]) / "out" / "b") as work:
         cache.take("0" * 64, work, made, PictureCalibration("set", None, (), 1, 0), None, print)
 except KitError as exc:
     sys.exit(f"{exc.exit_code} {exc.message}")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from bundle_samples import SMALL_NET, draw_labelled
 
-from kit import bundle
+from kit.bundles import loading
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,7 @@ def test_kills_at_random_moments_lose_nothing_and_leave_nothing(tmp_path):
         name = list(all_words)[number % len(all_words)]
         place.kill(all_words[name], chance.uniform(0.2, seconds[name] + 0.5))
         for target in ("out/static", "out/qat"):
-            bundle.load(tmp_path / target)  # the old one, or a new one, whole
+            loading.load_bundle(tmp_path / target)  # the old one, or a new one, whole
         for file in results.values():
             assert (tmp_path / file).stat().st_size > 0
         for file in ("report.html", "report.md"):

@@ -18,7 +18,7 @@ from flatbuffers.table import Table
 import kit
 from kit import cli
 from kit.bench import measure
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import BuildError, BundleError, MissingTool
 from kit.formats.litert import FORMAT as litert
 from kit.formats.litert import metadata_schema as schema

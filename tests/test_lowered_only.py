@@ -10,11 +10,11 @@ from bundle_samples import SMALL_NET, draw_labelled
 from conftest import FAST, rewrite
 
 import kit
-from kit import bundle as bundles
 from kit import cli
 from kit.app import packing
 from kit.bench import measure
-from kit.bundle import load
+from kit.bundles import loading
+from kit.bundles.loading import load_bundle
 from kit.errors import BuildError, BundleError
 from kit.manifest.schema import SCHEMA_VERSION
 
@@ -131,7 +131,7 @@ def test_manifests_of_schema_4_have_files_that_were_run(tiny_bundle, tmp_path):
     for artifact in raw["artifacts"]:
         del artifact["executed"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
-    loaded = load(old.path).manifest
+    loaded = load_bundle(old.path).manifest
     assert loaded.schema_version == SCHEMA_VERSION
     assert all(artifact.executed for artifact in loaded.artifacts)
 
@@ -142,6 +142,6 @@ def test_an_app_of_files_that_nothing_runs_is_refused(tiny_bundle, tmp_path):
         fields["artifacts"] = tuple(a.model_copy(update=gpu) for a in fields["artifacts"])
 
     other = rewrite(tiny_bundle, tmp_path / "gpu", {}, change)
-    assert bundles.load(other.path).manifest.artifact_keys
+    assert loading.load_bundle(other.path).manifest.artifact_keys
     with pytest.raises(BundleError, match="nothing here runs lite-fp32, onnx-fp32"):
         packing.choose([other], ["onnx"])

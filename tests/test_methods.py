@@ -283,7 +283,7 @@ def test_batch_norm_patterns_match_nothing_in_a_folded_graph(monkeypatch):
     """So omitting them changes nothing; they are matched if a BatchNorm remains."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
 
-    from kit.quantize import pt2e
+    from kit.quantize import pt2e, xnnpack_quantizer
     from kit.quantize.graph import fold
 
     model, images = fold(head()), torch.randn(4, 3, 16, 16)
@@ -292,11 +292,13 @@ def test_batch_norm_patterns_match_nothing_in_a_folded_graph(monkeypatch):
     quantizer = XNNPACKQuantizer()
     kept = torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval())
     program = torch.export.export(kept, (images[:1],)).module()
-    pt2e.leave_out_batch_norm(quantizer, program)
+    xnnpack_quantizer.leave_out_batch_norm(quantizer, program)
     assert quantizer.SUPPORTED_PATTERNS == XNNPACKQuantizer.SUPPORTED_PATTERNS
 
     calls = []
-    monkeypatch.setattr(pt2e, "leave_out_batch_norm", lambda *words: calls.append(words))
+    monkeypatch.setattr(
+        xnnpack_quantizer, "leave_out_batch_norm", lambda *words: calls.append(words)
+    )
     stock = pt2e.quantize_static(model, images, options, "pt2e-s8").graph
     assert len(calls) == 1
     assert quick.code == stock.code

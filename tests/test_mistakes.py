@@ -14,7 +14,7 @@ import pytest
 from bundle_samples import draw, picture
 
 from kit import cli, formats
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.commands.common.output_checks import choose_file
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES
 

@@ -21,7 +21,7 @@ from kit.model_source import find_models, find_source, split_reference, suggest_
 from kit.models import fitting, get_model, weights
 from kit.models._hf_preprocessing import convert_settings
 from kit.models.interface import HubFile, Official
-from kit.recipe import make
+from kit.recipe_input import make_recipe
 from kit.tasks import get_task
 from kit.tasks._pictures import describe_preprocessing
 
@@ -131,7 +131,7 @@ def test_a_name_without_its_source_is_suggested_with_it():
 )
 def test_models_that_cannot_be_built_are_refused_with_a_hint(model, fields, error, words):
     with pytest.raises(error) as caught:
-        make(model, **fields)
+        make_recipe(model, **fields)
     assert re.search(words, f"{caught.value.message} {caught.value.hint}")
 
 
@@ -174,7 +174,7 @@ def test_torchvision_preprocessing_equals_its_transform_pixel_by_pixel(name):
     builder, _, tag = name.partition(".")
     enum = get_model_weights(builder)
     chosen = enum[tag] if tag else enum.DEFAULT
-    made = make(f"torchvision:{name}", weights="random")
+    made = make_recipe(f"torchvision:{name}", weights="random")
     member = get_model(made.model)
     assert made.resolution == member.side == chosen.transforms().crop_size[0]
     assert member.spec.labels == tuple(chosen.meta["categories"])
@@ -207,7 +207,7 @@ def test_published_files_match_the_names_of_the_network(name):
 
 
 def test_an_unsupported_input_size_is_refused_with_the_supported_one():
-    made = make("torchvision:vit_b_32", weights="random", resolution=96)
+    made = make_recipe("torchvision:vit_b_32", weights="random", resolution=96)
     with pytest.raises(RecipeError) as caught:
         TASK.describe_inputs(made)
     assert "[1, 3, 96, 96]" in caught.value.message
@@ -227,7 +227,7 @@ def test_unavailable_weights_are_reported_in_one_sentence(monkeypatch):
 
 @pytest.mark.slow
 def test_a_model_of_torchvision_is_built_with_its_labels(lowered_here, tmp_path):
-    made = make(
+    made = make_recipe(
         "torchvision:squeezenet1_1",
         weights="random",
         resolution=64,
@@ -267,7 +267,7 @@ def test_timm_preprocessing_equals_its_transform_pixel_by_pixel(name, side):
     if side is not None:
         data["input_size"] = (3, side, side)
     image = picture()
-    pre = describe_preprocessing(make(member.name, weights="random", **fields), member)
+    pre = describe_preprocessing(make_recipe(member.name, weights="random", **fields), member)
     want = create_transform(**data, is_training=False)(image).numpy()
     assert np.abs(to_array(image, pre) - want).max() < 1e-6
 
@@ -309,7 +309,7 @@ def test_a_model_of_timm_is_built_with_the_hubs_weights_and_then_cached(lowered_
     (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
     file = folder / "snapshots" / ("0" * 40) / "model.safetensors"
     save_file(member.build(1.0, 1000).state_dict(), file)
-    made = make(member.name, resolution=64, quantize="none", formats=("onnx",))
+    made = make_recipe(member.name, resolution=64, quantize="none", formats=("onnx",))
     reports: list[str] = []
     first = kit.build(made, tmp_path / "first", reports.append)
     assert first.manifest.weights.source.startswith("Hugging Face hub, timm/test_resnet")
@@ -353,7 +353,7 @@ def altered(folder: Path, tmp_path: Path, file: str, **fields: object) -> Path:
 def test_a_folder_of_transformers_is_built_with_its_weights_and_labels(vit, lowered_here, tmp_path):
     from transformers import ViTForImageClassification
 
-    made = make(f"hf:{vit}", quantize="none", formats=("onnx",))
+    made = make_recipe(f"hf:{vit}", quantize="none", formats=("onnx",))
     assert (made.weights, made.resolution) == ("own", PX)
     built = kit.build(made, tmp_path / "bundle")
     assert built.labels() == ["cat", "dog", "owl"]
@@ -368,7 +368,7 @@ def test_a_folder_of_transformers_is_built_with_its_weights_and_labels(vit, lowe
     labels = tmp_path / "labels.txt"
     labels.write_text("a\nb\n")
     with pytest.raises(RecipeError, match=r"names 2 classes, .* has 3 outputs"):
-        TASK.describe_inputs(make(f"hf:{vit}", labels=str(labels)))
+        TASK.describe_inputs(make_recipe(f"hf:{vit}", labels=str(labels)))
 
 
 def test_a_pickle_in_a_folder_is_refused_and_read_without_running_it_if_named(vit, tmp_path):
@@ -417,7 +417,7 @@ def test_code_in_a_folder_is_never_run(vit, tmp_path):
 )
 def test_a_folder_without_a_classifier_is_refused(vit, tmp_path, fields, words):
     with pytest.raises(RecipeError, match=words):
-        make(f"hf:{altered(vit, tmp_path, 'config.json', **fields)}")
+        make_recipe(f"hf:{altered(vit, tmp_path, 'config.json', **fields)}")
 
 
 def test_weights_without_a_classifier_are_refused(vit, tmp_path):

@@ -12,7 +12,8 @@ from conftest import rewrite
 from shared_builds import negate
 
 import kit
-from kit import bundle, cache, cli, lower
+from kit import cache, cli, lowering_job
+from kit.bundles import loading
 from kit.errors import PARTIAL, BundleError, VerificationFailed
 from kit.manifest.artifacts import Comparison, FailedArtifact
 from kit.pipeline import parity
@@ -27,14 +28,14 @@ LINE = ["build", SMALL_NET, "--input", "32", "--observer", "percentile",
 def faulty(lowered_here, monkeypatch, tmp_path):
     """Negates ONNX Runtime's answers, as no installed runtime is faulty."""
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
-    real = lower.read_answer
+    real = lowering_job.read_answer
 
     def negated(job_file: Path):
         if job_file.name == "onnx-int8.json":
             negate(job_file)
         return real(job_file)
 
-    monkeypatch.setattr(lower, "read_answer", negated)
+    monkeypatch.setattr(lowering_job, "read_answer", negated)
 
 
 @pytest.mark.slow
@@ -129,7 +130,7 @@ def test_the_manifest_of_an_older_kit_has_no_failures(tiny_bundle, tmp_path):
     raw["schema_version"] = 1
     del raw["failed"], raw["golden"]["graphs"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
-    loaded = bundle.load(old.path)
+    loaded = loading.load_bundle(old.path)
     assert loaded.manifest.failed == ()
     assert kit.verify_processors(loaded).rows[0].passed
 

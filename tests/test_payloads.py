@@ -16,11 +16,11 @@ import pytest
 from bundle_samples import answer_images, draw, make, net
 
 import kit
-from kit import bundle as bundles
 from kit import cache, cli, formats
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench import answers
-from kit.bundle import Bundle
+from kit.bundles import loading, writing
+from kit.bundles.bundle import Bundle
 from kit.errors import KitError
 from kit.manifest.schema import Golden
 
@@ -103,11 +103,11 @@ def whole(tmp_path_factory) -> Bundle:
 
 def hashed(folder: Path, **changes: object) -> Bundle:
     """Rewrite the hashes of the manifest, as an attacker could."""
-    manifest = bundles._parse(folder, (folder / "bundle.json").read_bytes())
+    manifest = loading.parse_manifest(folder, (folder / "bundle.json").read_bytes())
     fields = {name: getattr(manifest, name) for name in type(manifest).model_fields}
     del fields["files"]
-    bundles.write_manifest(folder, {**fields, **changes})
-    return bundles.load(folder)
+    writing.write_manifest(folder, {**fields, **changes})
+    return loading.load_bundle(folder)
 
 
 FILES = (

@@ -10,11 +10,12 @@ import pytest
 from conftest import rewrite
 
 import kit
-from kit import bundle as bundles
-from kit import cli, portability
+from kit import cli
+from kit.bundles import writing
 from kit.devices import local
 from kit.errors import BundleError, MissingTool, UnknownName, UsageError
 from kit.manifest.artifacts import Comparison
+from kit.portability import verification
 from kit.report.write import write
 from kit.results import store
 from kit.results.processors import ProcessorsResult
@@ -93,7 +94,7 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
     (broken.path / "model-fp32.onnx").write_bytes(b"not a model")
     fields = dict(broken.manifest)
     del fields["files"]
-    bundles.write_manifest(broken.path, fields)
+    writing.write_manifest(broken.path, fields)
     result = kit.verify_processors(str(broken.path))
     lite, onnx = result.rows
     assert lite.passed
@@ -163,7 +164,7 @@ def test_a_bundle_without_golden_inputs_is_refused(judged, tmp_path):
 )
 def test_unknown_processor_names_are_refused(names, error, message):
     with pytest.raises(error, match=message):
-        portability.select_processors([name for name in names.split(",") if name])
+        verification.select_processors([name for name in names.split(",") if name])
 
 
 def test_a_faulty_emulation_is_refused_with_the_reason():
@@ -181,7 +182,7 @@ def test_a_faulty_emulation_is_refused_with_the_reason():
 
 @pytest.mark.skipif(not HAS_QEMU, reason="qemu-user-static is not installed")
 def test_all_selects_processors_that_qemu_emulates_correctly():
-    chosen = portability.select_processors(["all", "haswell"])
+    chosen = verification.select_processors(["all", "haswell"])
     assert chosen[0] is None
     names = [processor.name for processor in chosen if processor]
     assert {"nehalem", "haswell", "cortex-a53", "cortex-a76", "neoverse-n1"} <= set(names)
@@ -195,7 +196,7 @@ def test_a_missing_emulator_is_one_sentence_with_its_package(monkeypatch, tmp_pa
     emulation.find_emulator.cache_clear()
     try:
         with pytest.raises(MissingTool, match="there is no qemu-x86_64-static"):
-            portability.select_processors(["haswell"])
+            verification.select_processors(["haswell"])
         assert cli.run(["verify", "nowhere", "--processor", "haswell"]) == 4
         capsys.readouterr()
     finally:

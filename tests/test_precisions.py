@@ -23,7 +23,7 @@ import kit
 from kit import formats
 from kit.artifact_key import ArtifactKey
 from kit.bench.measure import measure_all
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import BuildError, RecipeError, UnknownName
 from kit.formats.interface import Backend, Format
 from kit.formats.onnx.integer_weights import pack_groups

@@ -17,7 +17,7 @@ from conftest import rewrite
 import kit
 from kit import cli, formats, tasks
 from kit.artifact_key import REFERENCE
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.calibration import ModelInputs
 from kit.commands.common.answer_files import PictureFolder
 from kit.errors import RunError

@@ -15,7 +15,7 @@ from torchvision import transforms
 
 import kit
 from kit import cli
-from kit.bundle import load
+from kit.bundles.loading import load_bundle
 from kit.errors import RecipeError
 from kit.images.preprocess import to_array
 from kit.manifest.preprocessing import Preprocessing
@@ -187,7 +187,7 @@ def test_a_network_that_is_not_square_through_every_command(
     words = ["build", f"{MAPS}:Named", "--task", "image-segmentation", "--image-size", "48x80"]
     words += ["--preprocess", "timm", "--format", "lite,executorch,onnx,torchscript"]
     assert cli.run([*words, "--observer", "minmax", "-o", str(folder), "--no-cache"]) == 0
-    bundle = load(folder)
+    bundle = load_bundle(folder)
     manifest = bundle.manifest
     assert manifest.signature.inputs[0].shape == (1, 3, 48, 80)
     assert manifest.signature.outputs[0].shape == (1, 3, 48, 80)

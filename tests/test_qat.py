@@ -15,7 +15,7 @@ from picture_samples import encode, fill, noise
 from virtual_device import ports
 
 import kit
-from kit import bundle
+from kit.bundles import loading
 from kit.calibration import choose
 from kit.errors import PictureError, RecipeError, UsageError
 from kit.notices import render
@@ -410,7 +410,7 @@ def test_a_killed_build_resumes_to_the_same_bundle(tmp_path, whole):
     done = subprocess.run(command(tmp_path, target), check=True, capture_output=True, text=True)
     assert "of a build that was stopped" in done.stderr
     assert "training 10/100" not in done.stderr
-    one, other = bundle.load(whole), bundle.load(target)
+    one, other = loading.load_bundle(whole), loading.load_bundle(target)
     assert one.manifest.training == other.manifest.training
     assert one.file("lite").read_bytes() == other.file("lite").read_bytes()
     np.testing.assert_array_equal(
@@ -424,7 +424,10 @@ def test_two_processes_build_the_bundle_of_one(tmp_path, whole):
     torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
     done = subprocess.run(command(tmp_path, target, *torchrun), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    one, two = bundle.load(whole).manifest.training, bundle.load(target).manifest.training
+    one, two = (
+        loading.load_bundle(whole).manifest.training,
+        loading.load_bundle(target).manifest.training,
+    )
     assert (one.processes, two.processes) == (1, 2)
     # The start is the same model; sums of gradients in another order lead elsewhere from there,
     # by 0.33 dB on one processor and less on others.

@@ -171,31 +171,31 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from torchao.quantization.pt2e import prepare
 
-    from kit.quantize import pt2e
+    from kit.quantize import xnnpack_quantizer
     from kit.quantize.nodes import layer_names
-    from kit.quantize.pt2e import _without
+    from kit.quantize.xnnpack_quantizer import make_quantizer
 
     def never(node):
         return False
 
     folded, program = exported("mobilenet_v2")
-    config = pt2e.make_config(PER_CHANNEL, unsigned=False)
+    config = xnnpack_quantizer.make_config(PER_CHANNEL, unsigned=False)
     quantizer = XNNPACKQuantizer().set_global(config)
     quantizer.annotate(quantizer.transform_for_annotation(program))
-    notes = {n: n.meta[pt2e.ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
-             and pt2e.ANNOTATION in n.meta}  # fmt: skip
+    notes = {n: n.meta[xnnpack_quantizer.ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
+             and xnnpack_quantizer.ANNOTATION in n.meta}  # fmt: skip
 
     class Annotated:
         def annotate(self, model):
             for node, note in notes.items():
                 again = replace(note, input_qspec_map=dict(note.input_qspec_map))
-                node.meta[pt2e.ANNOTATION] = again
+                node.meta[xnnpack_quantizer.ANNOTATION] = again
             return model
 
     names = layer_names(folded)
     assert len(names) == 53
     for kept in (*((name,) for name in names), names):
-        _without(Annotated, kept, config.input_activation, never).annotate(program)
+        make_quantizer(Annotated, kept, config.input_activation, never).annotate(program)
         specs = prepare._get_edge_or_node_to_qspec(program)
         groups = prepare._get_edge_or_node_to_group_id(specs)  # KeyError: for a layer in float
         assert 0 < len(set(groups.values())) < len(groups)
@@ -281,7 +281,7 @@ def test_biases_lie_on_the_grid_of_integer_kernels(folded, images):
 def test_lite_weights_equal_those_of_the_corrections(granularity, folded, images):
     """127 steps to either side: the stock 127.5 would clip the largest weight."""
     from kit.quantize import torch_ao
-    from kit.quantize.simulation import round_weight
+    from kit.quantize.fake_quantizers import round_weight
 
     graph = torch_ao.quantize_static(folded, images, Options(granularity, 1.0)).graph
     layers = {n: m for n, m in graph.named_modules() if callable(getattr(m, "weight", None))}

@@ -15,7 +15,7 @@ from bundle_samples import net
 
 from kit.errors import BuildError, BundleError, RunError
 from kit.formats import get_reference
-from kit.formats._reference import aten, pt2
+from kit.formats._reference import aten_file, pt2
 
 torch = pytest.importorskip("torch")
 
@@ -171,17 +171,17 @@ def write(path: Path, calls: list[dict], **changes) -> Path:
 )
 def test_calls_other_than_tensor_operators_are_refused(change, message, tmp_path):
     with pytest.raises(BundleError, match=message):
-        aten.load(write(tmp_path / "a.safetensors", [{**CALL, **change}]))
+        aten_file.load_model(write(tmp_path / "a.safetensors", [{**CALL, **change}]))
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"version": True}, {"outputs": []}])
 def test_an_invalid_graph_is_refused(change, tmp_path):
     with pytest.raises(BundleError):
-        aten.load(write(tmp_path / "a.safetensors", [CALL], **change))
+        aten_file.load_model(write(tmp_path / "a.safetensors", [CALL], **change))
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"\x80\x04.", b"\0" * 100, b'{"a": 1}'])
-@pytest.mark.parametrize("load", [aten.load, pt2.load])
+@pytest.mark.parametrize("load", [aten_file.load_model, pt2.load])
 def test_a_foreign_file_is_refused(data, load, tmp_path):
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(BundleError, match="is not the float model of a bundle"):
@@ -190,7 +190,7 @@ def test_a_foreign_file_is_refused(data, load, tmp_path):
 
 def test_an_operator_that_fails_is_named(tmp_path):
     calls = [{**CALL, "op": "aten.reshape.default", "args": [{"ref": "x"}, [7, 7]]}]
-    model = aten.load(write(tmp_path / "a.safetensors", calls))
+    model = aten_file.load_model(write(tmp_path / "a.safetensors", calls))
     with pytest.raises(RunError, match=r"fails at aten\.reshape\.default: shape"):
         model(torch.ones(3))
 
@@ -199,7 +199,7 @@ def test_an_operator_that_fails_is_named(tmp_path):
 def test_arithmetic_accepts_only_numbers(value, tmp_path):
     """A list times a number would fill the memory."""
     calls = [{**CALL, "op": "operator.mul", "args": [value, 3]}]
-    model = aten.load(write(tmp_path / "a.safetensors", calls))
+    model = aten_file.load_model(write(tmp_path / "a.safetensors", calls))
     if value == [0]:
         with pytest.raises(RunError, match="are not numbers"):
             model(torch.ones(1))
@@ -214,7 +214,7 @@ def test_sizes_too_large_for_torch_are_refused(tmp_path):
         | {"result": f"n{i + 1}"}
         for i in range(45)
     ]
-    model = aten.load(write(tmp_path / "a.safetensors", [*calls, CALL]))
+    model = aten_file.load_model(write(tmp_path / "a.safetensors", [*calls, CALL]))
     with pytest.raises(RunError, match=r"fails at operator\.mul: a size is a number of 120 bits"):
         model(torch.ones(1))
 

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 import pytest
 from report_samples import CONTEXT, accuracy, bundle, everything, identity, latency, run
 
-from kit import cli, files
+from kit import cli
 from kit.errors import OutputError
+from kit.files import atomic
 from kit.notices import Notice
 from kit.report import csv, html, markdown, page, text
 from kit.report.cells import Cell, Head, Line
@@ -233,14 +234,14 @@ def test_a_failed_write_keeps_the_older_report(tmp_path, monkeypatch) -> None:
         "out/report.md",
     ]
     before = (tmp_path / "out/report.md").read_bytes()
-    real = files.create_part
+    real = atomic.create_part
 
     def full_disk(path: Path) -> tuple[Path, int]:
         if path.name == "report.html":
             raise OSError(28, "No space left on device")
         return real(path)
 
-    monkeypatch.setattr(files, "create_part", full_disk)
+    monkeypatch.setattr(atomic, "create_part", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         write([accuracy()], tmp_path / "out")
     assert (tmp_path / "out/report.md").read_bytes() == before

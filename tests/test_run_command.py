@@ -7,7 +7,8 @@ import json
 import pytest
 from bundle_samples import SMALL_NET, draw_labelled
 
-from kit import bundle, cli
+from kit import cli
+from kit.bundles import loading
 from kit.commands.build import command as build_command
 from kit.commands.run import _list_steps, command
 from kit.json_outputs import read_output
@@ -39,7 +40,7 @@ def test_run_writes_a_report_and_repeats_only_changed_steps(tmp_path, capsys):
     assert code == 0, err
     names = ["build", "accuracy", "processors", "latency here", "report"]
     assert steps == dict.fromkeys(names, "done")
-    built = bundle.load(out / "bundle")
+    built = loading.load_bundle(out / "bundle")
     assert [key.name for key in built.manifest.artifact_keys] == ["onnx-fp32", "onnx-int8"]
     page = (out / "report" / "report.html").read_text()
     assert "int8 .onnx" in page

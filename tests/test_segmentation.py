@@ -28,9 +28,10 @@ from kit.results import store
 from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks import get_task
 from kit.tasks._matching import match_names
+from kit.tasks.evaluation import EvaluationContext
 from kit.tasks.image_segmentation import showing, tally
 from kit.tasks.image_segmentation.evaluation import open_masked
-from kit.tasks.interface import EvaluationContext, ModelInputs, describe_bundle
+from kit.tasks.interface import ModelInputs, describe_bundle
 
 TASK = get_task("image-segmentation")
 CLASSES = 3

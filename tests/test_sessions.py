@@ -11,9 +11,10 @@ from bundle_samples import draw_labelled
 from conftest import FAST
 
 import kit
-from kit import bundle as bundles
 from kit import cli, formats
 from kit.bench import measure
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.errors import BuildError, BundleError, MissingTool, RunError, UnknownName, UsageError
 from kit.formats.sessions import find_session, open_with
 from kit.report import write as report
@@ -64,7 +65,7 @@ def test_files_that_openvino_cannot_run_are_named(names, error, message, tiny_bu
 def test_a_bundle_without_an_onnx_file_is_refused(tiny_bundle, installed):
     manifest = tiny_bundle.manifest
     lite = manifest.model_copy(update={"artifacts": manifest.artifacts[:1]})
-    lite_bundle = bundles.Bundle(tiny_bundle.path, lite, tiny_bundle.hash)
+    lite_bundle = Bundle(tiny_bundle.path, lite, tiny_bundle.hash)
     with pytest.raises(UsageError, match="has no onnx file, which openvino could run"):
         open_with(lite_bundle, "openvino", None)
 
@@ -144,4 +145,4 @@ def test_results_distinguish_the_runtimes(tiny_bundle, tmp_path, evaluated_here)
         text = report.write(order, tmp_path / "page").markdown.read_text()
         assert "**fp32 openvino**" in text
         assert "**fp32 .onnx**" in text
-    assert bundles.load(tiny_bundle.path).manifest == tiny_bundle.manifest
+    assert loading.load_bundle(tiny_bundle.path).manifest == tiny_bundle.manifest

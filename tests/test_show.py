@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from kit import bundle as bundles
 from kit import cli, formats
+from kit.bundles import writing
 from kit.encodings import Encoding, Encodings
 from kit.encodings import read as read_encodings
 from kit.errors import MissingTool
@@ -139,7 +139,7 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(tiny_bundle, tmp
     model.graph.name = "a\x1b[31mred\nname"
     model.graph.node[0].name = "\x07"
     target = tmp_path / "b"
-    bundles.copy(tiny_bundle.path, target)
+    writing.copy_bundle(tiny_bundle.path, target)
     onnx.save(model, target / "model-fp32.onnx")
     structure = formats.get_format("onnx").read_structure(target / "model-fp32.onnx")
     from kit.commands.show import print_file
@@ -300,7 +300,7 @@ def test_times_beside_a_bundle_are_shown_per_node(tiny_bundle, measured, tmp_pat
     )
     runs = tuple(run.model_copy(update={"operators": operators}) for run in result.runs)
     target = tmp_path / "work" / "tiny"
-    bundles.copy(tiny_bundle.path, target)
+    writing.copy_bundle(tiny_bundle.path, target)
     (tmp_path / "work" / "results").mkdir()
     store.write(
         result.model_copy(update={"runs": runs}), tmp_path / "work" / "results" / "latency.json"

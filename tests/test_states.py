@@ -18,7 +18,8 @@ from kit.manifest.schema import Manifest
 from kit.pipeline._check import check
 from kit.signature import Sequences
 from kit.tasks import get_task
-from kit.tasks.interface import EvaluationContext, describe_bundle
+from kit.tasks.evaluation import EvaluationContext
+from kit.tasks.interface import describe_bundle
 from kit.tasks.tensors.samples import list_samples
 from kit.tasks.tensors.sequences import read_sequences
 

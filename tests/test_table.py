@@ -21,8 +21,8 @@ from report_samples import (
 )
 from test_report_browser import BROWSER, probe
 
-from kit import bundle as bundles
 from kit import cli
+from kit.bundles import loading, writing
 from kit.json_outputs import read_output
 from kit.results import store
 from kit.table.front import find_points, is_beaten, mark_front
@@ -165,7 +165,7 @@ def place(tmp_path: Path, tiny_bundle, measured) -> Path:
     """A copy of the tiny bundle, in a folder with a space, with a result of one of its files."""
     target = tmp_path / "my work" / "tiny"
     target.parent.mkdir()
-    bundles.copy(tiny_bundle.path, target)
+    writing.copy_bundle(tiny_bundle.path, target)
     result = next(r for r in measured[0] if r.bundle.hash == tiny_bundle.hash)
     store.write(result, target.parent / "latency.json")
     return target
@@ -192,7 +192,7 @@ def test_the_command_reads_results_beside_a_bundle_and_names_missing_ones(place,
 
 def test_a_suggested_file_does_not_replace_an_earlier_result(place):
     (place.parent / "accuracy-tiny.json").write_text("{}")
-    overview = build([bundles.load(place)], [])
+    overview = build([loading.load_bundle(place)], [])
     assert "accuracy-tiny-2.json" in suggest(overview)[0]
 
 

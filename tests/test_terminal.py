@@ -86,9 +86,10 @@ PRINTING = (
 )
 ALLOWED = {
     "kit.terminal": "it is the way",
+    "kit.streams": "through which the terminal writes",
     "kit.runners.python": "a process of its own, whose stdout is the protocol",
     "kit.formats.isolated": "a process of its own, whose stdout has its answers",
-    "kit.forks": "a process of its own, whose stdout has its answers and whose stderr is a log",
+    "kit.forks.server": "a process of its own: answers on stdout, a log on stderr",
     "kit.guard": "what a model of the user prints goes to stderr",
     "kit.logs": "what libraries print goes to a file, and stderr stays kit's",
 }

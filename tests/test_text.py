@@ -15,9 +15,9 @@ from conftest import FAST
 from text_models import FILE, draw_sentences, write_tokenizer
 
 import kit
-from kit import bundle as bundles
 from kit import cli
 from kit.bench.measure import measure_all
+from kit.bundles import loading, writing
 from kit.errors import BundleError, RecipeError, SampleError, UsageError
 from kit.manifest.schema import SCHEMA_VERSION, Manifest
 from kit.report.write import write
@@ -223,11 +223,11 @@ def test_a_bundle_has_its_tokenizer(built, folder, tmp_path):
     assert manifest.tokenization.tokens == TOKENS
     assert manifest.labels == "labels.txt"
     assert built.read_tokenizer() == (folder / "tokenizer.json").read_bytes()
-    bundles.copy(built.path, tmp_path / "copy")
-    assert bundles.load(tmp_path / "copy").hash == built.hash
+    writing.copy_bundle(built.path, tmp_path / "copy")
+    assert loading.load_bundle(tmp_path / "copy").hash == built.hash
     (tmp_path / "copy/tokenizer.json").write_text("{}")
     with pytest.raises(BundleError, match=r"tokenizer\.json in .* was altered"):
-        bundles.load(tmp_path / "copy")
+        loading.load_bundle(tmp_path / "copy")
 
 
 @pytest.mark.slow

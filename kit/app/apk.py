@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
 from kit.app import axml
 from kit.app.contract import is_app_id
 from kit.app.signing import PAGE
 from kit.errors import BuildError, InputError
+from kit.files import temporary
 from kit.runners import elf
 
 MANIFEST = "AndroidManifest.xml"
@@ -109,7 +109,7 @@ def _page(name: str, data: bytes) -> int | None:
     parts = name.split("/")
     if parts[0] != "lib" or len(parts) < 3 or parts[1] in _NARROW:
         return None
-    with files.temporary_folder() as folder:
+    with temporary.make_folder() as folder:
         file = folder / "library.so"
         file.write_bytes(data)
         return elf.read_elf(file).alignment

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kit import formats
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
-from kit.wheels import Pin
+from kit.wheels.fetching import Pin
 
 # Android's classes, of the app's target version.
 FRAMEWORK = MavenArtifact("org.robolectric", "android-all", "16-robolectric-13921718")

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kit
-from kit import bundle as bundles
-from kit import files, formats
+from kit import formats
 from kit.app import (
     aapt2,
     aar,
@@ -26,17 +25,19 @@ from kit.app import (
     signing,
     tools,
 )
-from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES, list_runtimes
+from kit.app.artifacts import AAPT2, ABIS, list_runtimes
 from kit.app.compiling import EPOCH, Dex
+from kit.app.maven import AppToolchain
 from kit.app.parts import AppPart, PartChoice
 from kit.app.signing import Key
+from kit.bundles import loading
 from kit.errors import OutputError, UnknownName
+from kit.files import atomic, temporary
 from kit.progress import ReportStatus
 
 JsonObject = dict[str, Any]
 
 APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
-_ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
 _STORED = (".jpg", ".png", ".so")  # incompressible, or mapped, like model files
 
 
@@ -70,37 +71,6 @@ class Built:
     record: JsonObject
 
 
-@dataclass(frozen=True)
-class AppToolchain:
-    """Build tools from Maven.
-
-    Attributes:
-        framework: Android's classes.
-        resources: Android's resources, in a format that aapt2 reads.
-        r8: D8, R8 and TraceReferences.
-        apksig: signs and verifies.
-        java: version of javac.
-    """
-
-    framework: Path
-    resources: Path
-    r8: Path
-    apksig: Path
-    java: str
-
-    @classmethod
-    def fetch(cls, java: str, report_status: ReportStatus) -> AppToolchain:
-        """Download missing files."""
-        framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, report_status)
-        return cls(framework, resources, r8, apksig, java)
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """Return the files by their coordinates."""
-        paths = (self.framework, self.resources, self.r8, self.apksig)
-        return dict(zip((a.coordinates for a in _ARTIFACTS), paths, strict=True))
-
-
 def build(
     folders: Sequence[Path], out: Path, options: AppOptions, report_status: ReportStatus
 ) -> Built:
@@ -124,7 +94,7 @@ def build(
     # All checks of arguments come before downloads.
     if options.picture is not None:
         packing.jpeg(options.picture)
-    loaded = [bundles.load(path) for path in folders]
+    loaded = [loading.load_bundle(path) for path in folders]
     packing.check(loaded, options.runtimes)
     java = tools.java_version()
     key = options.key or signing.debug_key()
@@ -133,7 +103,7 @@ def build(
     _check_folder(out)
     toolchain = AppToolchain.fetch(java, report_status)
     signing.check(key, toolchain.apksig)
-    with files.temporary_folder() as work:
+    with temporary.make_folder() as work:
         unsigned, dex = _pack(chosen, toolchain, options, work, report_status)
         report_status("signing and verifying")
         signed = work / APK
@@ -153,7 +123,7 @@ def _check_folder(out: Path) -> None:
     """Check that the output folder can be written to, without creating it."""
     try:
         place = next(path for path in (out, *out.absolute().parents) if path.exists())
-        files.check_writable(place)
+        temporary.check_writable(place)
     except OSError as exc:
         raise _cannot_write(out, exc) from exc
 
@@ -293,7 +263,7 @@ def move_apk(signed: Path, record: Mapping[str, Any], mapping: Path | None, out:
     if mapping is not None:
         contents[out / MAPPING] = mapping.read_bytes()
     try:
-        files.write_all(contents)
+        atomic.write_files(contents)
         if mapping is None:
             (out / MAPPING).unlink(missing_ok=True)  # of an earlier release
     except OSError as exc:

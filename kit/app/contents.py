@@ -5,12 +5,12 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 
-from kit import files
 from kit.app import contract
 from kit.app.device import find_apk
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.devices.storage import ROOT
 from kit.devices.transport import Transport, quote
+from kit.files import temporary
 
 # Enough for the central directory of about 2000 files, which is at the end of a zip.
 MAX_TAIL_BYTES = 1 << 18
@@ -80,7 +80,7 @@ def _list_files(transport: Transport, app_id: str) -> list[str]:
     try:
         if copied.code != 0:
             return []
-        with files.temporary_folder() as folder:
+        with temporary.make_folder() as folder:
             tail = folder / "tail"
             transport.pull(remote, tail, MAX_TAIL_BYTES)
             with zipfile.ZipFile(tail) as archive:

@@ -6,8 +6,8 @@ import re
 import zipfile
 from pathlib import Path
 
-from kit import files
 from kit.errors import InputError, OutputError
+from kit.files import atomic
 
 _MAJOR = slice(6, 8)  # position of a class file's version, big-endian
 _JAVA_11 = (55).to_bytes(2, "big")
@@ -51,7 +51,7 @@ def find_readable(framework: Path, java: str) -> Path:
 def _lower(framework: Path, lowered: Path) -> None:
     with (
         zipfile.ZipFile(framework) as source,
-        files.replacing_file(lowered) as file,
+        atomic.replace_file(lowered) as file,
         zipfile.ZipFile(file, "w") as target,
     ):
         for info in source.infolist():

@@ -11,7 +11,8 @@ from kit.app import contract, record
 from kit.app.contract import FILES
 from kit.app.record import AppRecord
 from kit.bench.targets import ANSWER
-from kit.devices.adb import AdbDevice, AdbFolder
+from kit.devices.adb import AdbDevice
+from kit.devices.adb_folder import AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError

@@ -1,4 +1,4 @@
-"""Files from Maven, each downloaded once to the user's cache folder."""
+"""Files from Maven, each downloaded once to the user's cache; the build tools among them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,48 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
 from kit.app import tools
-from kit.app.artifacts import COPY
+from kit.app.artifacts import APKSIG, COPY, FRAMEWORK, R8, RESOURCES
 from kit.errors import MissingTool, OutputError
+from kit.files import temporary
 from kit.formats.runtimes import MavenArtifact
 from kit.progress import ReportStatus
+
+_ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
+
+
+@dataclass(frozen=True)
+class AppToolchain:
+    """Build tools from Maven.
+
+    Attributes:
+        framework: Android's classes.
+        resources: Android's resources, in a format that aapt2 reads.
+        r8: D8, R8 and TraceReferences.
+        apksig: signs and verifies.
+        java: version of javac.
+    """
+
+    framework: Path
+    resources: Path
+    r8: Path
+    apksig: Path
+    java: str
+
+    @classmethod
+    def fetch(cls, java: str, report_status: ReportStatus) -> AppToolchain:
+        """Download missing files."""
+        framework, resources, r8, apksig = resolve(_ARTIFACTS, report_status)
+        return cls(framework, resources, r8, apksig, java)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return the files by their coordinates."""
+        paths = (self.framework, self.resources, self.r8, self.apksig)
+        return dict(zip((a.coordinates for a in _ARTIFACTS), paths, strict=True))
 
 
 def resolve(artifacts: Iterable[MavenArtifact], report_status: ReportStatus) -> list[Path]:
@@ -40,7 +74,7 @@ def _fetch(artifact: MavenArtifact, folder: Path) -> None:
     # -U: Maven caches failures.
     words = [tools.find("mvn"), "-B", "-U", COPY, f"-Dartifact={artifact.coordinates}"]
     try:
-        with files.folder_beside(folder / artifact.file) as part:
+        with temporary.make_folder_beside(folder / artifact.file) as part:
             done = subprocess.run(
                 [*words, f"-DoutputDirectory={part}"],
                 capture_output=True,

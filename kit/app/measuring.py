@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kit import bundle as bundles
 from kit.app import contents, contract
 from kit.app.contents import Apps
 from kit.app.device import check_installed, started
 from kit.app.job import AppJob
 from kit.app.record import AppRecord
 from kit.bench import measure
-from kit.bundle import Bundle
-from kit.devices.adb import AdbDevice, AdbFolder
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
+from kit.devices.adb import AdbDevice
+from kit.devices.adb_folder import AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError
@@ -60,7 +61,7 @@ def measure_all(
     """
     if plan.cpus:
         raise UsageError("an app cannot choose its cores", "leave --cpus out, or use kit bench")
-    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in sources]
+    loaded = [b if isinstance(b, Bundle) else loading.load_bundle(b) for b in sources]
     for app_id in app_ids:
         check_installed(device.transport, app_id)
     through = AppDevice(device, loaded, contents.look(device.transport, app_ids))

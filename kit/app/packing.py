@@ -12,9 +12,9 @@ from pathlib import Path
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID, ASSETS, check_name
 from kit.artifact_key import ArtifactKey
-from kit.bundle import MANIFEST, Bundle
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
-from kit.files import read
+from kit.files.untrusted import read_file
 from kit.formats.runtimes import AndroidRuntime
 from kit.manifest.artifacts import Artifact
 from kit.registry import FORMAT_NAMES
@@ -217,7 +217,7 @@ def jpeg(file: Path) -> bytes:
         UsageError: it is no JPEG.
     """
     try:
-        data = read(file, _MAX_PICTURE)
+        data = read_file(file, _MAX_PICTURE)
     except OSError as exc:
         raise UsageError(f"cannot read {file}: {exc.strerror}", "name a JPEG file") from exc
     if data[:3] != b"\xff\xd8\xff":

@@ -11,7 +11,7 @@ from kit.app.aar import Aar
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID
 from kit.app.packing import Packed
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import MissingTool, UsageError
 from kit.progress import ReportStatus
 

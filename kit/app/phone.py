@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit import bundle as bundles
 from kit.app import sources, tools
 from kit.app.lock import maven_lock
 from kit.bench import answers
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
 from kit.manifest.artifacts import Artifact
 from kit.progress import ReportStatus
@@ -41,7 +41,7 @@ def run(path: Path, out: Path, report_status: ReportStatus) -> list[float]:
         VerificationFailed: the phone's library gives other answers.
         OutputError: the folder cannot be written to.
     """
-    bundle = bundles.load(path)
+    bundle = loading.load_bundle(path)
     manifest = bundle.manifest
     artifact = find_artifact(bundle)
     images, expected = answers.load(bundle, artifact.name, PICTURES)

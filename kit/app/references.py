@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit import files
 from kit.app import reduced, tools
 from kit.errors import BuildError
+from kit.files import temporary
 
 _MISSING = re.compile(r"Missing (class|method|field) (.+?) \(referenced from: (.+?)\)?$")
 # Annotations for tools only: a virtual machine ignores undefined ones.
@@ -34,7 +34,7 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8)]
     command += ["com.android.tools.r8.tracereferences.TraceReferences", "--check"]
     command += ["--map-diagnostics:MissingDefinitionsDiagnostic", "error", "warning"]
-    with files.temporary_folder() as work:
+    with temporary.make_folder() as work:
         library = work / "library.jar"
         reduced.write([apk], framework, library)
         command += ["--lib", str(tools.jdk()), "--lib", str(library), "--source", str(apk)]

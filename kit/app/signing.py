@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
 from kit.app import tools
 from kit.app.contract import MINIMUM_SDK
 from kit.errors import BuildError, InputError, OutputError
+from kit.files import temporary
 
 PASSWORD = "KIT_KEYSTORE_PASSWORD"  # noqa: S105 - the name of a variable
 PAGE = 16384  # largest page size of phones, in bytes
@@ -45,7 +45,7 @@ def debug_key() -> Key:
 def _make(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with files.folder_beside(file, private=True) as folder:
+        with temporary.make_folder_beside(file, private=True) as folder:
             new = folder / file.name
             words = [tools.find("keytool"), "-genkeypair", "-keystore", str(new)]
             words += ["-storetype", "PKCS12", "-storepass", _DEBUG_PASSWORD, "-alias", "kit"]
@@ -102,7 +102,7 @@ def _compiled(apksig: Path) -> Path:
     key = hashlib.sha256(text + apksig.name.encode() + tools.java_version().encode())
     folder = tools.cache() / f"sign-{key.hexdigest()[:12]}"
     if not (folder / "Sign.class").is_file():
-        with files.folder_beside(folder) as part:
+        with temporary.make_folder_beside(folder) as part:
             words = [tools.find("javac"), "-cp", str(apksig), "-d", str(part), str(_PROGRAM)]
             tools.run(words, "javac")
             if not folder.is_dir():

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import kit
-from kit import files
 from kit.app import tools
 from kit.app.contract import APP_ID
 from kit.errors import BuildError, MissingTool, OutputError
+from kit.files import temporary, untrusted
 
 LABEL = "Mobile Kit"  # default label of the app, as in strings.xml
 
@@ -47,8 +47,8 @@ def project() -> Path:
     target = tools.cache() / f"sources-{_digest(packaged)}"
     if not target.is_dir():
         try:
-            with files.folder_beside(target) as part:
-                files.copy(packaged, part / packaged.name)
+            with temporary.make_folder_beside(target) as part:
+                untrusted.copy_contents(packaged, part / packaged.name)
                 (part / packaged.name).rename(target)
         except OSError as exc:
             if not target.is_dir():  # otherwise another kit was faster

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import kit
-from kit import bundle as bundles
 from kit.app import aapt2, sources, tools
 from kit.app.lock import maven_lock
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
 from kit.progress import ReportStatus
 from kit.registry import CLASSIFICATION
@@ -40,7 +40,7 @@ def run(bundle: Path | None, out: Path, report_status: ReportStatus) -> dict[str
         VerificationFailed: a test failed.
         OutputError: the folder cannot be written to.
     """
-    loaded = None if bundle is None else bundles.load(bundle)
+    loaded = None if bundle is None else loading.load_bundle(bundle)
     if loaded is not None and loaded.manifest.task != CLASSIFICATION:
         raise UsageError(
             f"{bundle} is for the task {loaded.manifest.task}, and the app's tests classify "

@@ -6,7 +6,7 @@ import numpy as np
 
 from kit import formats
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.comparison import sqnr_db
 from kit.errors import BundleError, RunError
 from kit.signature import Samples, unpack

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kit import formats
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench.targets import select_keys
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import BundleError
 
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import kit
-from kit import bundle as bundles
 from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
 from kit.bench.passes import MeasurementSession
 from kit.bench.stopping import StoppingRule
 from kit.bench.targets import Pass, Target
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.devices.interface import Device
@@ -84,8 +84,8 @@ def measure_all(
     """
     plan, device = plan or Plan(), device or local.open(None)
     report = progress or (lambda *_: None)
-    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in sources]
-    bundles.check_named(loaded, formats or ())
+    loaded = [b if isinstance(b, Bundle) else loading.load_bundle(b) for b in sources]
+    loading.check_named(loaded, formats or ())
     fits.check(loaded, formats)
     identity = identify(device.fingerprint, measurement)
     only_native = runner == "native" or (device.ref.kind != "local" and runner != "app")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kit import files
 from kit.bench import answers, stability
 from kit.bench.targets import ANSWER, PROFILE, Pass, Target
 from kit.devices.interface import Device, Folder
 from kit.errors import RunError
+from kit.files import temporary
 from kit.results.latency import Operator, Plan, Process
 from kit.runners import drive
 from kit.runners import profile as profiles
@@ -90,8 +90,8 @@ def _operators(folder: Folder, transcript: Transcript, target: Target) -> tuple[
         raise RunError(
             f"{target.key.name}: the runner wrote no profile", "measure without --profile"
         )
-    with files.temporary_folder() as temporary:
-        file = temporary / "profile"
+    with temporary.make_folder() as work:
+        file = work / "profile"
         file.write_bytes(folder.read(PROFILE, profiles.MAX_BYTES))
         kind, samples = transcript.profile.kind, len(transcript.samples)
         return profiles.read_operators(file, target.key.format, kind, samples)

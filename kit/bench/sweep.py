@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kit.bench import cores, measure
 from kit.bench.runner import RunnerKind
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.devices.fingerprint import new_measurement
 from kit.devices.interface import Device
 from kit.progress import Progress

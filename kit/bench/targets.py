@@ -10,7 +10,7 @@ from typing import Literal
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bench import answers
 from kit.bench.runner import Runner
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.devices.interface import Folder
 from kit.errors import UsageError
 from kit.results.latency import Operator, Plan, Process

@@ -57,16 +57,16 @@ command.add_command(app_build.build)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     """Run the app's own tests on this machine and save their screenshots."""
-    from kit import bundle as bundles
     from kit.app import phone as phones
     from kit.app import testing
+    from kit.bundles import loading
     from kit.commands.common import progress_display
     from kit.errors import UsageError
 
     if phone and bundle is None:
         raise UsageError("--phone needs a bundle with lite", "add --bundle BUNDLE")
     if phone and bundle is not None:
-        phones.find_artifact(bundles.load(bundle))
+        phones.find_artifact(loading.load_bundle(bundle))
     off: list[float] = []
     with progress_display.stages() as report_status:
         totals = testing.run(bundle, output, report_status)
@@ -217,14 +217,14 @@ def bench(
     that of `kit bench --device`.
     """
     from kit.commands.bench import show
-    from kit.commands.common import measurement, output_checks
+    from kit.commands.common import bench_options, measurement, output_checks
     from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
     from kit.errors import UsageError
     from kit.results import store
 
     unique = tuple(dict.fromkeys(bundles))
-    measurement.check(options, len(unique))
+    bench_options.check_options(options, len(unique))
     apps = tuple(app_build.app_id_of(app_id) for app_id in app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")

@@ -121,12 +121,12 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     Every sample is kept; warnings about the numbers go to stderr.
     """
     from kit.bench.rows import rows
-    from kit.commands.common import measurement, output_checks, slower
+    from kit.commands.common import bench_options, measurement, output_checks, slower
     from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
     unique = tuple(dict.fromkeys(bundles))
-    measurement.check(options, len(unique))
+    bench_options.check_options(options, len(unique))
     serials = measurement.serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (

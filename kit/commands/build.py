@@ -17,7 +17,7 @@ from kit.errors import PARTIAL, RecipeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.manifest.artifacts import Artifact, Comparison
     from kit.pipeline import Gate
     from kit.recipe import Recipe
@@ -138,16 +138,18 @@ def _read_options(
     recipe_file: Path | None, options: dict[str, Given]
 ) -> tuple[Recipe, Gate | None]:
     """Return recipe and gate of the command line, which overrides a recipe file."""
-    from kit import recipe
+    from kit import recipe_input
 
     for name in ("formats", "precisions", "keep_float", "state"):
         options[name] = recipe_options.parts(options[name])
     defaults, given = split_defaults(options)
-    fields: dict[str, Given] = defaults | (recipe.read(recipe_file) if recipe_file else {}) | given
+    fields: dict[str, Given] = (
+        defaults | (recipe_input.read_recipe(recipe_file) if recipe_file else {}) | given
+    )
     gate = _gate(fields)
     if "model" not in fields:
         raise RecipeError("no model is named", "for example: kit build mobilenet_v2")
-    return recipe.make(**fields), gate
+    return recipe_input.make_recipe(**fields), gate
 
 
 def _build(

@@ -46,12 +46,12 @@ def command(
     Counted as the MobileNet papers count: weights of convolutions and fully connected layers,
     BatchNorm folded, without biases.
     """
-    from kit import cost, recipe
+    from kit import cost, recipe, recipe_input
     from kit.guard import stdout_kept
 
     with stdout_kept():
         if resolution is None:
-            resolution = recipe.make(model).sides
+            resolution = recipe_input.make_recipe(model).sides
         counted = cost.of(model, resolution, width)
     sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     twin = counted.with_full_convolutions()

@@ -15,7 +15,7 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.results.accuracy import AccuracyResult, AccuracyRow
 
 _FIELDS = (
@@ -107,8 +107,8 @@ def command(
     (index, WordNet id or category name), off names that begin with the class index, or
     off --labels; without labels, the agreement with the float model is what is measured.
     """
-    from kit import bundle as bundles
     from kit.accuracy import evaluate
+    from kit.bundles import loading
     from kit.commands.common.output_checks import choose_file
     from kit.commands.common.progress_display import steps
     from kit.formats.sessions import open_with
@@ -121,7 +121,7 @@ def command(
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
     source: Bundle | Path = bundle
     if session is not None:
-        source, selected = open_with(bundles.load(bundle), session, selected), None
+        source, selected = open_with(loading.load_bundle(bundle), session, selected), None
     with steps() as update, stdout_kept():
         result = evaluate(
             source,

@@ -18,7 +18,7 @@ from kit.errors import KitError, SampleError, UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.devices.interface import Device
     from kit.prediction import Predictor
     from kit.signature import Samples
@@ -71,14 +71,14 @@ def command(
     What cannot run is named on stderr. Exit code 3 if a picture is damaged, 6 if a runtime
     failed; all others are answered nevertheless.
     """
-    from kit import bundle as bundles
+    from kit.bundles import loading
     from kit.prediction import describe_context, open_predictor
     from kit.tasks import get_task
 
     requested = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if requested == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    loaded = bundles.load(bundle)
+    loaded = loading.load_bundle(bundle)
     task = get_task(loaded.manifest.task)
     save_file = None if save is None else choose_file(save, task.draws, task.name)
     context = describe_context(loaded, top)
@@ -194,13 +194,13 @@ def _open_source(source: str, task: Task) -> Iterator[Path]:
             f"- reads a {task.sample} from stdin, which is a terminal",
             f"cat {task.sample.upper()} | kit predict BUNDLE -",
         )
-    from kit import files
+    from kit.files import temporary
 
     content = sys.stdin.buffer.read(MAX_STDIN + 1)
     if not content or len(content) > MAX_STDIN:
         what = "is empty" if not content else f"holds more than {MAX_STDIN >> 20} MB"
         raise SampleError(f"stdin {what}", f"pipe a {task.sample} into it")
-    with files.temporary_folder() as folder:
+    with temporary.make_folder() as folder:
         file = folder / "stdin"
         file.write_bytes(content)
         yield file

@@ -91,15 +91,15 @@ def _read_plain(path: Path, results: tuple[Path, ...]) -> ModelFile:
 
 
 def _read_bundle(path: Path, names: str | None, results: tuple[Path, ...]) -> Iterator[ModelFile]:
-    from kit import bundle as bundles
+    from kit.bundles import loading
     from kit.results.discover import read_beside, read_named
     from kit.show.model_file import read_bundle_file
 
     requested = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if requested == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    bundle = bundles.load(path)
-    bundles.check_named([bundle], requested or ())
+    bundle = loading.load_bundle(path)
+    loading.check_named([bundle], requested or ())
     keys = bundle.manifest.select(requested)
     records = read_named(results) if results else read_beside(bundle.path, bundle.hash)
     for key in keys:

@@ -12,7 +12,7 @@ from kit.commands.common.option_types import PATH
 from kit.text import one_line
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.results.kinds import AnyResult
     from kit.table.overview import Overview
 
@@ -79,12 +79,12 @@ def _read(
     models: tuple[Path, ...], paths: tuple[Path, ...]
 ) -> tuple[list[Bundle], list[AnyResult]]:
     """Return the bundles, and the results that are named or lie beside them."""
-    from kit import bundle as bundles
+    from kit.bundles import loading
     from kit.results.discover import is_bundle, read_beside, read_named
 
     folders = [path for path in dict.fromkeys(models) if is_bundle(path)]
     named = [path for path in dict.fromkeys(models) if path not in folders]
-    loaded = [bundles.load(path) for path in folders]
+    loaded = [loading.load_bundle(path) for path in folders]
     results = read_named((*named, *paths))
     if not paths:
         for bundle in loaded:

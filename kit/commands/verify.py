@@ -63,7 +63,7 @@ def command(
     """
     from kit.commands.common.output_checks import choose_file
     from kit.commands.common.progress_display import steps
-    from kit.portability import verify_processors
+    from kit.portability.verification import verify_processors
     from kit.results import store
 
     file = choose_file(output, str(bundle), "processors")

@@ -26,7 +26,7 @@ def apply(
 ) -> None:
     """Correct the biases of a folded float model in place."""
     from kit.corrections._streams import correct
-    from kit.quantize.simulation import round_weight
+    from kit.quantize.fake_quantizers import round_weight
 
     correct(model, examples, lambda layer, _: round_weight(layer.weight, granularity), kept, step)
 

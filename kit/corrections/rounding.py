@@ -60,7 +60,7 @@ def apply(
 
 def _rounded(layer: Layer, value: Tensor, granularity: str) -> Tensor:
     """Return the weight [out, ...] of a layer, rounded for inputs like `value`."""
-    from kit.quantize.simulation import weight_step
+    from kit.quantize.fake_quantizers import weight_step
 
     groups: int = getattr(layer, "groups", 1)
     step = weight_step(layer.weight, granularity).expand(len(layer.weight), *layer.weight.shape[1:])
@@ -122,7 +122,7 @@ def compensate(weight: Tensor, step: Tensor, moments: Tensor) -> Tensor:
     """
     import torch
 
-    from kit.quantize.simulation import STEPS
+    from kit.quantize.fake_quantizers import STEPS
 
     # The input with the largest moment comes last, and is rounded first.
     order = moments.diagonal(dim1=1, dim2=2).argsort(dim=1)

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import files
 from kit.errors import DeviceError
+from kit.files import temporary
 
 if TYPE_CHECKING:
     from adb_shell.auth.sign_cryptography import CryptographySigner
@@ -86,7 +86,7 @@ def _make(path: Path) -> None:
     from adb_shell.auth.keygen import keygen
 
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with files.folder_beside(path, private=True) as private:
+    with temporary.make_folder_beside(path, private=True) as private:
         new = private / "adbkey"
         keygen(str(new))
         new.chmod(0o600)

@@ -17,12 +17,12 @@ from typing import IO
 import psutil
 
 import kit
-from kit import files
 from kit.devices import fingerprint, hostinfo
 from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
 from kit.devices.device_job import too_long
 from kit.devices.interface import Device
 from kit.errors import DeviceError, OutputError, RunError, UsageError
+from kit.files import temporary, untrusted
 from kit.results.context import Condition, Context, DeviceRef
 
 # Settings of the caller's shell that would change what a runtime does.
@@ -62,9 +62,9 @@ class LocalDevice:
         """Yield a temporary folder."""
         with ExitStack() as stack:
             try:
-                path = stack.enter_context(files.temporary_folder())
+                path = stack.enter_context(temporary.make_folder())
             except OSError as exc:
-                raise _no_space(files.temporary_root(), exc) from exc
+                raise _no_space(temporary.find_root(), exc) from exc
             yield LocalFolder(path)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> LocalJob:
@@ -168,7 +168,7 @@ class LocalFolder:
             DeviceError: there is no such file, or it is larger.
         """
         try:
-            return files.read(self._root / name, limit)
+            return untrusted.read_file(self._root / name, limit)
         except OSError as exc:
             raise DeviceError(f"cannot read {name}: {exc.strerror}", "measure again") from exc
 
@@ -183,8 +183,8 @@ class LocalJob:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._read, self._rest = 0, b""
-        self._stdout: IO[bytes] = files.nameless_file()
-        self._stderr: IO[bytes] = files.nameless_file()
+        self._stdout: IO[bytes] = temporary.open_nameless()
+        self._stderr: IO[bytes] = temporary.open_nameless()
         try:
             self._process = subprocess.Popen(
                 list(command),

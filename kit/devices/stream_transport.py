@@ -19,12 +19,12 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import IO, Protocol
 
-from kit import files
 from kit.devices import foreign_errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
 from kit.devices.timeouts import Deadline, transfer_seconds
 from kit.devices.transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
+from kit.files import atomic
 
 CHUNK = 64 * 1024  # the largest that sync allows
 _REGULAR = 0o100000
@@ -263,7 +263,7 @@ def _written(file: Path) -> Iterator[Callable[[bytes], None]]:
     """
     with ExitStack() as stack:
         with _mapped(file):
-            opened = stack.enter_context(files.replacing_file(file))
+            opened = stack.enter_context(atomic.replace_file(file))
 
         def write(data: bytes) -> None:
             with _mapped(file):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from kit import bundle as bundles
 from kit import formats
-from kit.bundle import Bundle
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.doctor.finding import Finding, from_notice, write_size
 from kit.errors import KitError, UnknownName
 from kit.manifest.artifacts import Artifact
@@ -27,7 +27,7 @@ _TRAPS = {"int64": "int32", "bool": "uint8"}
 def load_bundle(path: Path) -> tuple[Bundle | None, Finding]:
     """Return a bundle, None if it cannot be read, and the finding about its files."""
     try:
-        loaded = bundles.load(path)
+        loaded = loading.load_bundle(path)
     except KitError as exc:
         return None, Finding("bundle.files", "problem", exc.message, exc.hint)
     count = len(loaded.manifest.files)

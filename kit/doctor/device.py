@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from kit import formats
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.devices import hostinfo, selection
 from kit.devices.adb import MIN_API
 from kit.devices.device_settings import JOURNAL

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from kit import files
 from kit.app import tools
 from kit.bench.gates import examine_machine
 from kit.devices import hostinfo, local
 from kit.doctor.finding import Finding, from_notice, judge_amount
 from kit.errors import MissingTool
+from kit.files import temporary
 from kit.results.latency import Plan
 from kit.runners import emulation, toolchain
 
@@ -73,7 +73,7 @@ def _examine_disk() -> Iterator[Finding]:
     seen: set[int] = set()
     for folder, fix in (
         (Path.cwd(), "df -h ."),
-        (files.temporary_root(), "export TMPDIR=/a/folder/with/space"),
+        (temporary.find_root(), "export TMPDIR=/a/folder/with/space"),
     ):
         device = folder.stat().st_dev
         if device not in seen:

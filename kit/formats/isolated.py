@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypedDict
 
-from kit import errors, files, formats
+from kit import errors, formats
 from kit.artifact_key import ArtifactKey
 from kit.errors import KitError, RunError, words
+from kit.files import temporary
 from kit.formats.interface import Session
 from kit.garbage import pause_collection
 from kit.signature import (
@@ -135,7 +136,7 @@ def open_session(key: ArtifactKey, path: Path, threads: int) -> Iterator[Isolate
         "PYTHONPATH": os.pathsep.join([*search, *filter(None, [inherited])]),
         "OMP_WAIT_POLICY": "passive",  # the parent and other children work between inferences
     }
-    with files.nameless_file() as log:
+    with temporary.open_nameless() as log:
         process = subprocess.Popen(
             [*command, key.format, key.name, str(path), str(threads)],
             stdin=subprocess.PIPE,

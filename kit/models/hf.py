@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit import documents, files
+from kit import documents
 from kit.errors import RecipeError, WeightsError, brief, words
+from kit.files import untrusted
 from kit.models._hf_preprocessing import HfPreprocessing, convert_settings
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD, Spec
 from kit.models.sourced import (
@@ -115,7 +116,7 @@ def _read_architecture(name: str) -> str:
             "hf: takes a folder with config.json and model.safetensors; download it first",
         )
     try:
-        content = documents.parse_json(files.read(folder / _CONFIG, _MAX_BYTES))
+        content = documents.parse_json(untrusted.read_file(folder / _CONFIG, _MAX_BYTES))
     except (OSError, ValueError) as exc:
         raise RecipeError(
             f"cannot read {folder / _CONFIG}: {documents.reason(exc)}",

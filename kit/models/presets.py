@@ -19,9 +19,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import files
 from kit.documents import fault_of, parse_json, reason
 from kit.errors import RecipeError
+from kit.files import untrusted
 from kit.manifest.preprocessing import Fit, Interpolation, Preprocessing
 from kit.models._hf_preprocessing import convert_settings
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD, Spec
@@ -97,7 +97,7 @@ def find_preset(text: str) -> PicturePreset:
 
 def _read(path: Path) -> PicturePreset:
     try:
-        content = parse_json(files.read(path, _MAX_BYTES))
+        content = parse_json(untrusted.read_file(path, _MAX_BYTES))
     except (OSError, ValueError) as exc:
         raise RecipeError(
             f"preprocess = {str(path)!r}: it cannot be read: {reason(exc)}",

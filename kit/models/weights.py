@@ -11,9 +11,9 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kit import files
 from kit.documents import reason
 from kit.errors import WeightsError, brief
+from kit.files import untrusted
 from kit.models._sources import Fetched, official
 from kit.models.harmless_types import ignored_types
 from kit.models.interface import HubFile, Published
@@ -54,7 +54,7 @@ def source_hash(option: str, weights: Published | None, seed: int) -> str:
         return weights.sha256
     path, key = split_key(option)
     try:
-        digest = files.measure(path)[1]
+        digest = untrusted.measure_file(path)[1]
     except (OSError, ValueError) as exc:
         raise _unreadable(path, exc) from exc
     return f"{digest}:{key}" if key else digest
@@ -108,7 +108,7 @@ def read_nest(path: Path, key: str = "") -> Nest:
 def _head(path: Path) -> bytes:
     """Return the first 100 bytes of a file; empty if it cannot be read."""
     try:
-        with files.open_regular(path) as file:
+        with untrusted.open_regular(path) as file:
             return file.read(100)
     except (OSError, ValueError):
         return b""
@@ -155,7 +155,7 @@ def _torch(path: Path) -> object:
     import torch
 
     try:
-        with files.open_regular(path) as file, ignored_types():
+        with untrusted.open_regular(path) as file, ignored_types():
             _check_size(file)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
@@ -193,7 +193,7 @@ def _safetensors(path: Path) -> object:
     from safetensors.torch import load_file
 
     try:
-        files.open_regular(path).close()
+        untrusted.open_regular(path).close()
         return load_file(path)
     except OSError as exc:
         raise _unreadable(path, exc) from exc

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import bundle, cache, models
-from kit.bundle import Bundle
-from kit.calibration import identity
+from kit import cache, models
+from kit.build_inputs import identify_inputs
+from kit.bundles import loading, writing
+from kit.bundles.bundle import Bundle
 from kit.documents import fault_of
 from kit.errors import BuildError
 from kit.pipeline import _check, _gate, _steps, _threads, training_set
@@ -43,7 +44,7 @@ def build(
     `failed` in its manifest has the reasons of the others.
 
     Args:
-        recipe: what to build; see `kit.recipe.make`.
+        recipe: what to build; see `kit.recipe_input.make_recipe`.
         target: folder of the bundle; an existing bundle there is replaced.
         progress: called with the name of each stage as it begins.
         use_cache: take an unchanged recipe's bundle from the cache.
@@ -56,13 +57,13 @@ def build(
     path = Path(target)
     _threads.wait_passively()  # before a user's own model imports torch when inputs are read
     progress = progress if distributed.from_environment().is_rank0 else _steps.report_nothing
-    bundle.check_target(path)
+    writing.check_target(path)
     progress("reading the inputs")
     _check.check(recipe)
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
     gate_pictures = _gate.pictures(gate, recipe, pictures)
-    contents = {**identity(recipe, pictures), "training": training_set.identity(recipe)}
+    contents = {**identify_inputs(recipe, pictures), "training": training_set.identity(recipe)}
     if own := task.identify(recipe):
         contents["task"] = own
     cache_key = cache.key(contents, recipe)
@@ -70,8 +71,8 @@ def build(
         if not group.is_rank0:
             with models.running(recipe.model):
                 _steps.train_along(recipe, cache_key, pictures, group)
-            return bundle.load(path)
-        with bundle.staged(path) as folder:
+            return loading.load_bundle(path)
+        with writing.stage_bundle(path) as folder:
             known = str(contents.get("weights"))
             weights = known if _DIGEST.fullmatch(known) else None
             if group.broadcast(
@@ -88,7 +89,7 @@ def build(
             if gate is not None and gate_pictures is not None:
                 _gate.enforce_gate(gate, gate_pictures, folder, progress, all_or_nothing)
         group.broadcast("written")
-    return bundle.load(path)
+    return loading.load_bundle(path)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from kit import formats
 from kit.algorithms import get_algorithm
-from kit.calibration import CalibrationSet, check_sources
+from kit.build_inputs import check_sources
+from kit.calibration import CalibrationSet
 from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._artifact_keys import (

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kit import __version__, bundle, cache, files
+from kit import __version__, cache
 from kit.artifact_key import REFERENCE
-from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
+from kit.bundles import writing
+from kit.bundles.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.detection import Detection
 from kit.encodings import format_file
-from kit.lower import Lowered
+from kit.files import untrusted
+from kit.lowering_job import Lowered
 from kit.manifest.artifacts import Artifact, FailedArtifact
 from kit.manifest.preprocessing import Tokenization
 from kit.manifest.schema import Golden
@@ -40,7 +42,7 @@ def write(
     """
     for file in (REFERENCE_FILE, *(artifact.file for artifact in artifacts)):
         # torch's own writers report a full disk as an internal error; copying reports it as such
-        files.copy(work.shared / file, work.folder / file)
+        untrusted.copy_contents(work.shared / file, work.folder / file)
     qconfig = {one.artifact.name: one.qconfig for one in lowered}
     failed = tuple(failure.record() for failure in work.list_failures())
     fields = {
@@ -54,7 +56,7 @@ def write(
         "failed": failed,
         "tools": cache.tool_versions(work.recipe),
     }
-    bundle.write_manifest(work.folder, fields)
+    writing.write_manifest(work.folder, fields)
     return failed
 
 

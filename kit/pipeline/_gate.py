@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kit import accuracy, bundle
-from kit.bundle import Bundle
+from kit import accuracy
+from kit.bundles import loading, writing
+from kit.bundles.bundle import Bundle
 from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest.artifacts import FailedArtifact
@@ -19,7 +20,7 @@ from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.results.accuracy import AccuracyRow
 from kit.tasks import get_task
-from kit.tasks.interface import EvaluationContext, EvaluationSet
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 
 PICTURES = 512  # evenly spread over a larger set
 
@@ -123,7 +124,7 @@ def enforce_gate(
     """
     stage = f"measuring accuracy for the gate on {len(chosen)} pictures"
     progress(stage)
-    built = bundle.load(folder)
+    built = loading.load_bundle(folder)
     step = shares(progress, stage)
     result = accuracy.measure(
         built, built.manifest.select_runnable(None), chosen, lambda done, of: step(done / of)
@@ -167,7 +168,7 @@ def enforce_gate(
             *built.manifest.notices,
             new_notice("gate.not-run", files=unmeasured),
         )
-    bundle.write_manifest(folder, {**fields, "gate": record})
+    writing.write_manifest(folder, {**fields, "gate": record})
 
 
 def _without(built: Bundle, names: set[str]) -> dict[str, object]:

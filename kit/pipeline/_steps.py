@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit import files, formats
+from kit import formats
 from kit.calibration import CalibrationSet
+from kit.files import temporary
 from kit.manifest.artifacts import FailedArtifact
 from kit.notices import Notice, new_notice
 from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
@@ -49,7 +50,7 @@ def make_bundle(
     """
     with (
         open_preparation(recipe, cache_key, calibration, progress) as preparation,
-        files.temporary_folder() as shared,
+        temporary.make_folder() as shared,
     ):
         from kit.quantize.examples import from_samples
 

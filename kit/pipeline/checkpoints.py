@@ -14,7 +14,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kit import cache, files
+from kit import cache
+from kit.files import atomic
 
 if TYPE_CHECKING:
     from kit.quantize.training import State
@@ -42,7 +43,7 @@ class Checkpoints:
         torch.save(state, buffer)
         payload = buffer.getvalue()
         with suppress(OSError):
-            files.write(self.folder / FILE, hashlib.sha256(payload).digest() + payload)
+            atomic.write_file(self.folder / FILE, hashlib.sha256(payload).digest() + payload)
         self._prune()
 
     def load(self) -> tuple[State | None, str]:

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import forks, formats, lower, signature, workers
+from kit import formats, lowering_job, signature, workers
+from kit.algorithms import get_algorithm
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import REFERENCE_FILE
+from kit.bundles.bundle import REFERENCE_FILE
 from kit.errors import BuildError
+from kit.forks.parent import Helper
+from kit.model_source import find_source, split_reference
 from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline.build_state import Work
+from kit.quantize.options import QUANTIZERS
+from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
 from kit.tasks.interface import GoldenSet
 from kit.workers import ChildTask
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from kit.quantize.examples import Examples
 
 CHILD_BYTES = 3 * 2**30  # memory for lowering to ExecuTorch, rounded up
+_IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest.schema")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class FileLowering:
 
     Attributes:
         key: of the file.
-        job: its `kit.lower.LoweringJob`, as JSON.
+        job: its `kit.lowering_job.LoweringJob`, as JSON.
         task: its command.
     """
 
@@ -50,7 +56,7 @@ class Lowering:
     def __init__(self, work: Work, children: Sequence[FileLowering], pool: workers.Pool) -> None:
         self._work, self._children, self._pool = work, children, pool
 
-    def wait(self) -> tuple[lower.Lowered, ...]:
+    def wait(self) -> tuple[lowering_job.Lowered, ...]:
         """Return what was lowered, in the order of the recipe; record the rest as failures.
 
         Raises:
@@ -62,7 +68,7 @@ class Lowering:
             error = crashed.get(child.key.name)
             if error is None:
                 try:
-                    lowered.append(lower.read_answer(child.job))
+                    lowered.append(lowering_job.read_answer(child.job))
                     continue
                 except BuildError as exc:
                     error = exc
@@ -70,11 +76,31 @@ class Lowering:
         return tuple(lowered)
 
 
-def open_helper(work: Work) -> forks.Helper:
+def open_helper(work: Work) -> Helper:
     """Return a process that imports the children's modules while this one calibrates."""
     at_once = workers.width(len(work.artifact_keys), CHILD_BYTES)
-    modules, log = lower.list_imports(work.recipe), work.shared / "helper.log"
-    return forks.Helper(modules, log, list_environment(work.shared, at_once))
+    modules, log = list_imports(work.recipe), work.shared / "helper.log"
+    return Helper(modules, log, list_environment(work.shared, at_once))
+
+
+def list_imports(recipe: Recipe) -> tuple[str, ...]:
+    """Return the modules that take long to import and that several children need.
+
+    None of them starts a thread or computes anything as it is imported; see `kit.forks.server`.
+    """
+    modules = [*_IMPORTS, *_list_libraries(recipe)]
+    calibrates = get_algorithm(recipe.quantize).calibrates
+    for name in recipe.format_names:
+        format_ = formats.get_format(name)
+        modules += [*(QUANTIZERS[format_.flow] if calibrates else ()), *format_.imports]
+    return tuple(dict.fromkeys(modules))
+
+
+def _list_libraries(recipe: Recipe) -> tuple[str, ...]:
+    """Return the library that builds the network; a user's model imports its own."""
+    if reference := split_reference(recipe.model):
+        return (find_source(reference.source).package,)
+    return ("torchvision",) if own(recipe.model) is None else ()
 
 
 @contextmanager
@@ -83,7 +109,7 @@ def start(
     folded: GraphModule,
     golden: GoldenSet,
     calibration: Samples,
-    helper: forks.Helper,
+    helper: Helper,
 ) -> Iterator[Lowering]:
     """Start the children; leaving the block ends those that still run.
 
@@ -97,11 +123,11 @@ def start(
     import torch
 
     shared = work.shared
-    signature.save(golden.inputs, shared / lower.GOLDEN)
-    signature.save(calibration, shared / lower.CALIBRATION)
-    torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
+    signature.save(golden.inputs, shared / lowering_job.GOLDEN)
+    signature.save(calibration, shared / lowering_job.CALIBRATION)
+    torch.save(folded.state_dict(), shared / lowering_job.FLOAT_STATE)
     if work.original:
-        torch.save(work.original, shared / lower.ORIGINAL_STATE)
+        torch.save(work.original, shared / lowering_job.ORIGINAL_STATE)
     children = [make_child(work, key, golden.answers.specs) for key in work.artifact_keys]
     longest_first = sorted(
         children, key=lambda child: -formats.get_format(child.key.format).lowering_cost
@@ -130,7 +156,7 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once)),
         "OMP_WAIT_POLICY": "passive",
-        "OPENBLAS_NUM_THREADS": "1",  # else it starts threads on import; see `kit.forks`
+        "OPENBLAS_NUM_THREADS": "1",  # else it starts threads on import; see `kit.forks.server`
         # Temporary files of their libraries are removed with ours.
         "TMPDIR": str(shared),
     }
@@ -139,7 +165,7 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
 def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) -> FileLowering:
     """Write the job of a file, and return the command that does it."""
     name = key.name
-    job = lower.LoweringJob(
+    job = lowering_job.LoweringJob(
         key=key,
         quantize=choose_method(work.recipe, key),
         recipe=work.recipe,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kit import formats, lower, signature
+from kit import formats, lowering_job, signature
 from kit.algorithms import get_algorithm
 from kit.devices import hostinfo
 from kit.errors import KitError, VerificationFailed
@@ -31,7 +31,7 @@ INACCURATE_DB = 15.0
 
 
 def verify_all(
-    work: Work, lowered: Sequence[lower.Lowered], golden: GoldenSet
+    work: Work, lowered: Sequence[lowering_job.Lowered], golden: GoldenSet
 ) -> tuple[Artifact, ...]:
     """Return the artifacts whose answers are right; record the others as failures.
 
@@ -69,10 +69,10 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
         VerificationFailed: its answers differ too much; the message has a diagnosis.
     """
     name, outputs = artifact.name, golden.answers.specs
-    graph = signature.load(outputs, work.shared / lower.GRAPH.format(name=name))
+    graph = signature.load(outputs, work.shared / lowering_job.GRAPH.format(name=name))
     runtime = graph
     if artifact.executed:
-        runtime = signature.load(outputs, work.shared / lower.RUNTIME.format(name=name))
+        runtime = signature.load(outputs, work.shared / lowering_job.RUNTIME.format(name=name))
     pairs: tuple[tuple[Against, Samples, dict[str, float]], ...] = (
         ("quantized graph", graph, _against_graph(work.recipe, artifact)),
         ("float reference", golden.answers, _against_float(work.recipe, artifact)),
@@ -165,7 +165,7 @@ def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
     try:
         format_ = formats.get_format(artifact.format)
         session = format_.load_float(work.shared / artifact.file, 1)
-        golden = signature.load(work.inputs.specs, work.shared / lower.GOLDEN)
+        golden = signature.load(work.inputs.specs, work.shared / lowering_job.GOLDEN)
         return None if session is None else predict(session, golden)
     except KitError:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
-from kit.formats.interface import Flow, Thresholds
+from kit.formats.properties import Flow, Thresholds
 from kit.precisions.interface import CandidateRequest, Precision
 from kit.quantize import half
 from kit.quantize.options import Options, Quantized

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
 from kit.errors import RecipeError
-from kit.formats.interface import Flow, Thresholds
+from kit.formats.properties import Flow, Thresholds
 from kit.precisions.interface import CandidateRequest, Precision
 from kit.quantize.options import Options, Quantized
 

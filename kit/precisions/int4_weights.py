@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
-from kit.formats.interface import Flow, Thresholds
+from kit.formats.properties import Flow, Thresholds
 from kit.precisions.interface import CandidateRequest, Precision
 from kit.quantize.options import Options, Quantized
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit.algorithms.interface import Algorithm
 from kit.errors import RecipeError
-from kit.formats.interface import Thresholds
+from kit.formats.properties import Thresholds
 from kit.precisions.interface import Precision
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from kit.algorithms.interface import Algorithm
-from kit.formats.interface import Flow, Thresholds
+from kit.formats.properties import Flow, Thresholds
 from kit.quantize.options import Options, Quantized
 from kit.signature import TensorSpec
 

@@ -96,7 +96,7 @@ def encoding_of_range(name: str, low: float, high: float) -> Encoding:
 
 def encoding_of_weight(name: str, weight: Tensor, granularity: str) -> Encoding:
     """Return the symmetric encoding of a weight [out, ...] with 127 steps on each side."""
-    from kit.quantize.simulation import STEPS
+    from kit.quantize.fake_quantizers import STEPS
 
     flat = weight.detach().flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
     scales = (flat.abs().amax(1) / float(STEPS)).clamp_min(WEIGHT_EPS).tolist()

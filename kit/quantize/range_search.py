@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kit.quantize.examples import ExamplesLike
-    from kit.quantize.simulation import FakeActivation, Simulation
+    from kit.quantize.fake_quantizers import FakeActivation
+    from kit.quantize.simulation import Simulation
 
 SAMPLES = 16
 # Input values per backward pass, whose activations are kept in memory: 0.3 GB for MobileNetV2.
@@ -91,7 +92,7 @@ class RangeTrials:
 
     def __call__(self, value: Tensor, gradient: Tensor) -> None:
         """Add the rounding errors of `value`, weighted by the squared gradient."""
-        from kit.quantize.simulation import round_activation
+        from kit.quantize.fake_quantizers import round_activation
 
         minimum, maximum = (float(end) for end in value.aminmax())
         self._minimum, self._maximum = min(self._minimum, minimum), max(self._maximum, maximum)

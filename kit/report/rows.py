@@ -17,7 +17,7 @@ from kit.results.latency import Run
 from kit.results.processors import ProcessorsResult
 from kit.results.statistics import Estimate, Speedup
 
-GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph
+GRAPH = "quantized graph"  # `Comparison.against`; of a float file, its float graph
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
 from kit.errors import OutputError
+from kit.files import atomic
 from kit.report import html, markdown
 from kit.report.page import Page, compose
 from kit.results.kinds import AnyResult
@@ -35,7 +35,7 @@ def write(results: Sequence[AnyResult], folder: Path) -> Written:
     page = compose(results)
     contents = _contents(page)
     try:
-        files.write_all({folder / n: text for n, text in contents.items()}, root=folder)
+        atomic.write_files({folder / n: text for n, text in contents.items()}, root=folder)
     except OSError as exc:
         at_fault = exc.filename or folder
         raise OutputError(

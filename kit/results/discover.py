@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kit.bundle import MANIFEST
+from kit.bundles.bundle import MANIFEST
 from kit.errors import KitError, ResultError
 from kit.results import store
 from kit.results.kinds import AnyResult

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from kit import files
 from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
+from kit.files import atomic, untrusted
 from kit.manifest.artifacts import Comparison
 from kit.notices import read_text
 from kit.results.context import ArtifactRef, BundleRef, ParityRef
@@ -39,7 +39,7 @@ def write(result: AnyResult, path: Path) -> None:
     except ValidationError as exc:
         raise ResultError(f"{path} is not written: {fault_of(exc)}", "measure again") from exc
     try:
-        files.write(path, text)
+        atomic.write_file(path, text)
     except OSError as exc:
         raise OutputError.of(exc, path, "choose another place with -o") from exc
 
@@ -52,7 +52,7 @@ def read(path: Path) -> AnyResult:
     """
     hint = "`kit bench -o FILE` writes one"
     try:
-        content = files.read(path, MAX_JSON_BYTES)
+        content = untrusted.read_file(path, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
         raise ResultError(f"cannot read the result {path}: {reason(exc)}", hint) from exc
     try:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kit import files
 from kit.devices.interface import Device, Job
 from kit.errors import RunError
+from kit.files import temporary
 from kit.runners.protocol import Exit, Request
 from kit.runners.transcript import Transcript, max_samples
 
@@ -208,7 +208,7 @@ def _hint(transcript: Transcript, code: int, is_local: bool) -> str:
         return "use the runner that belongs to this kit"
     if code == Exit.OUTPUT:
         if is_local:
-            folder = files.temporary_root()
+            folder = temporary.find_root()
             return f"make space in {folder}, where runners write, or point TMPDIR to another folder"
         return "make space on the device, for example with `kit clean`"
     if code == Exit.AFFINITY:

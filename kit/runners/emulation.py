@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files
 from kit.errors import MissingTool, OutputError, UnknownName, UsageError
+from kit.files import atomic
 from kit.runners.native import RunnerSet
 
 PROGRAMS = {
@@ -201,7 +201,7 @@ def command(runner: RunnerSet, processor: Processor, root: Path) -> list[str]:
 def _furnish(root: Path, cpuinfo: str) -> None:
     path = root / "proc" / "cpuinfo"
     try:
-        files.write(path, cpuinfo)
+        atomic.write_file(path, cpuinfo)
     except OSError as exc:
         raise OutputError.of(exc, path, "make space there, or name another folder") from exc
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kit import files, wheels
 from kit.errors import MissingTool, OutputError
+from kit.files import temporary
 from kit.progress import ReportStatus
 from kit.runners import _backends
 from kit.runners.toolchain import Abi
-from kit.wheels import Pin
+from kit.wheels import reading
+from kit.wheels.fetching import Pin
 
 __all__ = ["Pin", "WheelSource", "fetch", "source"]
 
@@ -79,8 +80,8 @@ def fetch(source: WheelSource, cache: Path, report_status: ReportStatus) -> Path
     try:
         if not target.is_dir():
             with (
-                wheels.opened(pin, cache, report_status) as content,
-                files.folder_beside(target) as work,
+                reading.open_pinned(pin, cache, report_status) as content,
+                temporary.make_folder_beside(target) as work,
             ):
                 report_status(f"unpacking {pin.file}")
                 content.extract(_wanted, work)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import files, formats
-from kit.bundle import MANIFEST, Bundle
+from kit import formats
+from kit.bundles.bundle import MANIFEST, Bundle
 from kit.encodings import Encodings
 from kit.encodings import read as read_encodings
 from kit.errors import InputError, MissingTool
+from kit.files import untrusted
 from kit.formats.structure import ModelStructure, reading
 from kit.results.latency import LatencyResult
 from kit.show.sources import name_sources
@@ -87,7 +88,7 @@ def read_plain_file(path: Path, results: Sequence[LatencyResult] = ()) -> ModelF
         size, digest = sum(one.stat().st_size for one in path.rglob("*") if one.is_file()), ""
     else:
         try:
-            size, digest = files.measure(path)
+            size, digest = untrusted.measure_file(path)
         except OSError as exc:
             raise InputError(f"cannot read {path}: {exc.strerror}", _HINT) from exc
         if not size:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import __version__, files
+from kit import __version__
 from kit.errors import OutputError
+from kit.files import atomic
 from kit.formats.structure import ModelStructure
 from kit.report.text import megabytes, percent, significant
 from kit.show.model_file import ModelFile
@@ -36,7 +37,7 @@ def write(path: Path, title: str, shown: Sequence[ModelFile]) -> None:
     """
     text = render(title, shown)
     try:
-        files.write(path, text)
+        atomic.write_file(path, text)
     except OSError as exc:
         raise OutputError.of(exc, path, "choose another place with --html") from exc
 

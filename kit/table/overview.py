@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
-from kit.bundle import Bundle
+from kit.bundles.bundle import Bundle
 from kit.errors import UsageError
 from kit.precisions import rank
 from kit.report import labels, model

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit import __version__, files
+from kit import __version__
 from kit.errors import OutputError
+from kit.files import atomic
 from kit.report import csv, text
 from kit.report.cells import Cell
 from kit.report.markdown import escape
@@ -26,7 +27,7 @@ def write(path: Path, content: str, option: str) -> None:
         OutputError: it cannot be written; the hint names the option.
     """
     try:
-        files.write(path, content)
+        atomic.write_file(path, content)
     except OSError as exc:
         raise OutputError.of(exc, path, f"choose another place with {option}") from exc
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kit import calibration, models
+from kit import build_inputs, models
 from kit.calibration import ModelInputs
 from kit.errors import RecipeError
 from kit.manifest.preprocessing import Fit, Preprocessing
@@ -157,7 +157,7 @@ def read_class_names(recipe: Recipe, classes: int) -> tuple[str, ...] | None:
     Raises:
         RecipeError: the file cannot be used, or names another number of classes.
     """
-    names = calibration.labels(recipe)
+    names = build_inputs.read_labels(recipe)
     if names and len(names) != classes:
         background = len(names) == classes + 1 and names[0].casefold().strip("_ ") == "background"
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""Interface of tasks: `Task`, its evaluation sets and tallies.
+"""Interface of tasks: `Task`, and the golden inputs that it chooses.
 
 A task defines the use of a model: its samples and how they become inputs, which answers
 count as equal, and what an evaluation measures. `tests/test_tasks.py` checks every registered
@@ -8,27 +8,24 @@ task against this interface.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from kit.calibration import CalibrationSet, DetectorOutputs, ModelInputs, TextInputs
 from kit.comparison import Against
 from kit.manifest.artifacts import Comparison
 from kit.manifest.schema import Scores
-from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer, show_tensors
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from kit.bundle import Bundle
-
-
-GroundTruth = Any  # the right answer to a sample, in the form of the task's own tally
+    from kit.bundles.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -43,70 +40,6 @@ class GoldenSet:
     source: str
     inputs: Samples
     answers: Samples
-
-
-@dataclass(frozen=True)
-class EvaluationContext:
-    """The model that an evaluation set is opened for.
-
-    Attributes:
-        inputs: of the model.
-        seen: SHA-256 of each sample that calibrated or trained it, in hex.
-        labelled: whether labels are requested.
-    """
-
-    inputs: ModelInputs
-    seen: frozenset[str]
-    labelled: bool = True
-
-
-class EvaluationSet(ABC):
-    """Samples to evaluate on.
-
-    Attributes:
-        source: name of their folder or file.
-        sha256: of their contents and labels, in hex.
-        left_out: number of samples that were left out because they calibrated or trained the
-            model.
-        notices: warnings about them.
-    """
-
-    source: str
-    sha256: str
-    left_out: int
-    notices: tuple[Notice, ...]
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    @property
-    @abstractmethod
-    def labelled(self) -> bool:
-        """Return whether the samples have labels."""
-
-    @abstractmethod
-    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[GroundTruth]]:
-        """Return the samples of a range of indices, and their targets for the task's tally.
-
-        Raises:
-            SampleError: one cannot be used.
-        """
-
-
-class Tally(ABC):
-    """Running sums over answers, so that answers need not be stored."""
-
-    @abstractmethod
-    def add(self, answers: Samples, reference: Samples, targets: Sequence[GroundTruth]) -> None:
-        """Add answers, the float model's answers to the same samples, and their targets."""
-
-    @abstractmethod
-    def measure(self) -> Mapping[str, object]:
-        """Return the fields of `kit.results.accuracy.AccuracyRow` that the task measures.
-
-        What has no field of its own is a `kit.results.accuracy.Metric` among `metrics`.
-        """
 
 
 class Task(ABC):

@@ -15,7 +15,8 @@ from kit.tasks._text.task import TextTask
 from kit.tasks._text.texts import LabelledText, TextCalibration, encode_texts
 from kit.tasks._vectors import show_vector
 from kit.tasks.answers import AnswerContext, ShownAnswer
-from kit.tasks.interface import EvaluationContext, GoldenSet, Tally
+from kit.tasks.evaluation import EvaluationContext, Tally
+from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,7 +16,7 @@ from kit.errors import BuildError, KitError, RunError, UsageError
 from kit.precisions import get_precision
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

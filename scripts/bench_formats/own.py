@@ -14,7 +14,7 @@ from kit.errors import KitError, MissingTool
 from kit.precisions import list_precisions
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.recipe import Recipe
 
 
@@ -61,7 +61,7 @@ def _group(
 
 def _recipe(setup: Setup, targets: list[str], precisions: tuple[PrecisionName, ...]) -> Recipe:
     import kit
-    from kit import recipe
+    from kit import recipe_input
 
     fields = {
         "model": setup.model,
@@ -70,7 +70,7 @@ def _recipe(setup: Setup, targets: list[str], precisions: tuple[PrecisionName, .
         "calibrate": str(setup.images),
         "calibration_images": setup.calibration_images,
         "seed": setup.seed,
-        **(recipe.read(setup.recipe) if setup.recipe else {}),
+        **(recipe_input.read_recipe(setup.recipe) if setup.recipe else {}),
         "formats": tuple(targets),
         "precisions": precisions,
     }

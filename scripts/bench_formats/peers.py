@@ -15,7 +15,7 @@ from bench_quantization.inputs import Setup
 from kit.errors import MissingTool
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def wrap(base: Bundle, file: Path, peer: FilePeer, target: Path) -> Bundle:
     """Write a bundle with a file of another tool in place of the base's own files."""
     import numpy as np
 
-    from kit import bundle as bundles
     from kit import formats
     from kit.artifact_key import ArtifactKey
-    from kit.bundle import REFERENCE_FILE
+    from kit.bundles import loading, writing
+    from kit.bundles.bundle import REFERENCE_FILE
     from kit.formats.interface import predict
     from kit.manifest.artifacts import Artifact, Runtime
     from kit.manifest.schema import Manifest
@@ -128,7 +128,7 @@ def wrap(base: Bundle, file: Path, peer: FilePeer, target: Path) -> Bundle:
     old = base.manifest
     description = member.describe(file)
     answers = predict(member.load(file, 1), base.read_inputs())
-    with bundles.staged(target) as work:
+    with writing.stage_bundle(target) as work:
         kept = [*old.golden.inputs, REFERENCE_FILE, *([old.labels] if old.labels else [])]
         for name in kept:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
@@ -163,5 +163,5 @@ def wrap(base: Bundle, file: Path, peer: FilePeer, target: Path) -> Bundle:
                 update={"outputs": {key.name: (golden,)}, "graphs": {}}
             ),
         }
-        bundles.write_manifest(work, fields)
-    return bundles.load(target)
+        writing.write_manifest(work, fields)
+    return loading.load_bundle(target)

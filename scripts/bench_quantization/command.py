@@ -18,8 +18,8 @@ import kit
 from bench_quantization import environments, inputs, own, peers, scores
 from bench_quantization.inputs import Setup
 from bench_quantization.scores import Row, Score
-from kit import files
 from kit.errors import KitError, OutputError, UsageError
+from kit.files import atomic
 from kit.progress import ReportStatus
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _print_table(arguments: argparse.Namespace, facts: dict[str, Any], rows: lis
 
 def _write(path: Path, text: str) -> None:
     try:
-        files.write(path, text)
+        atomic.write_file(path, text)
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {exc.strerror}", "choose another -o") from exc
 

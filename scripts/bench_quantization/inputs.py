@@ -15,7 +15,7 @@ from kit.errors import PictureError
 from kit.progress import ReportStatus
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.images import Picture
 
 Array = NDArray[np.float32]

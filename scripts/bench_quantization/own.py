@@ -12,7 +12,7 @@ from bench_quantization.scores import Row, Score
 from kit.errors import KitError, RunError
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
 
 GRANULARITIES = ("per-channel", "per-tensor")
 

@@ -18,7 +18,7 @@ from bench_zoo import samples
 from bench_zoo.models import FORMATS, NETWORKS, ZooModel
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.manifest.artifacts import Artifact
 
 ROOT = Path(__file__).parents[2]
@@ -97,9 +97,9 @@ def _last_words(log: Path) -> str:
 
 
 def _read(model: ZooModel, folder: Path, images: Path | None, names: Sequence[str]) -> Row:
-    from kit import bundle
+    from kit.bundles import loading
 
-    opened = bundle.load(folder)
+    opened = loading.load_bundle(folder)
     manifest, formats = opened.manifest, {}
     agreement: dict[str, Any] = {}
     if model.trained and model.task == "image-classification" and images is not None:
@@ -132,14 +132,14 @@ def _read(model: ZooModel, folder: Path, images: Path | None, names: Sequence[st
 
 def measure_again(work: Path) -> None:
     """Measure the latency of all bundles in a folder again, and write it to their JSON."""
-    from kit import bundle
+    from kit.bundles import loading
 
     for file in sorted(work.glob("*.json")):
         row = json.loads(file.read_text(encoding="utf-8"))
         for name, entry in row.get("formats", {}).items():
             folder = work / row["name"] / entry.get("bundle", "bundle")
             if "latency" in entry and folder.exists():
-                entry["latency"] = latency(bundle.load(folder), name)
+                entry["latency"] = latency(loading.load_bundle(folder), name)
         file.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
 
 
@@ -235,10 +235,11 @@ def summarize(turns: dict[str, list[float]]) -> Row:
 
 def main() -> None:
     """Run as the measuring process: print one JSON object."""
-    from kit import bundle, formats
+    from kit import formats
     from kit.artifact_key import ArtifactKey
+    from kit.bundles import loading
 
-    opened, name = bundle.load(Path(sys.argv[1])), sys.argv[2]
+    opened, name = loading.load_bundle(Path(sys.argv[1])), sys.argv[2]
     format_ = formats.get_format(name)
     format_.prepare(1)
     sample = opened.read_inputs()[0]

@@ -24,7 +24,7 @@ import networks
 import numpy as np
 
 if TYPE_CHECKING:
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.results.accuracy import AccuracyRow
     from kit.results.latency import LatencyResult, Run
 

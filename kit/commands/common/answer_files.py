@@ -72,7 +72,7 @@ class PictureFolder:
         Raises:
             OutputError: one cannot be written.
         """
-        from kit import files
+        from kit.files import atomic
 
         name = _clean(sample)
         stem = name.with_suffix("")
@@ -84,7 +84,7 @@ class PictureFolder:
             for what, data in pictures.items()
         }
         try:
-            files.write_all(contents, self._root)
+            atomic.write_files(contents, self._root)
         except OSError as exc:
             raise OutputError.of(exc, self._root, _HINT) from exc
         self._count += len(contents)
@@ -119,11 +119,11 @@ def write_answers(
     Raises:
         OutputError: the file cannot be written.
     """
-    from kit import files
+    from kit.files import atomic
 
     text = file.suffix == ".json"
     try:
-        files.write(file, json.dumps(record, indent=1) + "\n" if text else _pack(names, raw))
+        atomic.write_file(file, json.dumps(record, indent=1) + "\n" if text else _pack(names, raw))
     except OSError as exc:
         raise OutputError.of(exc, file, "choose another file with --save") from exc
 

@@ -190,7 +190,7 @@ def _devices(typed: str) -> Iterable[str]:
 
 
 def _bundles(typed: str) -> Iterator[str]:
-    from kit.bundle import MANIFEST
+    from kit.bundles.bundle import MANIFEST
 
     return _search(typed, lambda path: (path / MANIFEST).is_file())
 
@@ -205,11 +205,11 @@ def _results(typed: str) -> Iterator[str]:
 
 
 def _is_result(path: Path) -> bool:
-    from kit import files
+    from kit.files import untrusted
 
     if path.suffix != ".json" or not path.is_file():
         return False
-    with files.open_regular(path) as file:
+    with untrusted.open_regular(path) as file:
         head = file.read(_HEAD)
     return b'"schema_version"' in head and b'"kind"' in head
 

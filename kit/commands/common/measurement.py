@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kit import terminal
-from kit.commands.common.option_types import Given
 from kit.commands.common.output_checks import find_free
-from kit.errors import KitError, OutputError, UsageError
+from kit.errors import KitError, OutputError
 from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
     from kit.bench.runner import RunnerKind
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
     from kit.progress import Progress
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 AUTO = "auto"
-MASK_DIGITS = 256  # limit of runners, see `kit.runners.affinity`
 
 
 @dataclass(frozen=True)
@@ -177,11 +175,13 @@ def _open(request: BenchRequest) -> tuple[Sequence[Bundle | Path], tuple[str, ..
     """Return the bundles and what of them is measured, for the session that is asked for."""
     if request.session is None:
         return request.bundles, request.formats
-    from kit import bundle as bundles
     from kit.artifact_key import REFERENCE
+    from kit.bundles import loading
     from kit.formats.sessions import open_with
 
-    shown = [open_with(bundles.load(b), request.session, request.formats) for b in request.bundles]
+    shown = [
+        open_with(loading.load_bundle(b), request.session, request.formats) for b in request.bundles
+    ]
     if REFERENCE not in (request.formats or ()):
         return shown, None
     return shown, (
@@ -196,7 +196,7 @@ def check_output(output: Path, folder: bool) -> None:
     Raises:
         OutputError: the folder cannot be created or written to, or is no folder.
     """
-    from kit.files import check_writable
+    from kit.files.temporary import check_writable
 
     place = output if folder else output.parent
     if not folder and output.exists() and not output.is_file():
@@ -240,64 +240,3 @@ def files(
             stem = f"{start}{name if unique else f'{index}-{name}'}"
             placed[find_free(output, stem, ".json", placed)] = result
     return [(result, file) for file, result in placed.items()]
-
-
-def check(options: Mapping[str, Given], bundles: int) -> None:
-    """Refuse contradicting options of `kit bench`; omitted ones are false or None.
-
-    Args:
-        options: by their names.
-        bundles: number of bundles.
-
-    Raises:
-        UsageError: two options contradict each other.
-    """
-    chosen = {name for name, value in options.items() if value is not None and value is not False}
-    quick, official = "quick" in chosen, "official" in chosen
-    sweep, sustained, profile = "sweep" in chosen, "sustained" in chosen, "profile" in chosen
-    if quick and official:
-        raise UsageError("--quick and --official exclude each other", "give one of them")
-    if sweep and sustained:
-        raise UsageError("--sweep and --sustained exclude each other", "give one of them")
-    if profile and (sweep or sustained):
-        raise UsageError("--profile goes with neither --sweep nor --sustained", "leave it out")
-    if sweep and (own := sorted({"threads", "cpus"} & chosen)):
-        raise UsageError(
-            f"--sweep tries threads and cores itself, so --{own[0]} has no place", "leave it out"
-        )
-    if sustained and (counts := sorted({"quick", "official", "repeats", "pairs"} & chosen)):
-        raise UsageError(
-            f"--sustained is one process of its own length, so --{counts[0]} has no place",
-            "leave it out",
-        )
-    if "pairs" in chosen and bundles < 2:
-        raise UsageError("--pairs is for bundles side by side, and there is one", "name another")
-    if "max_slower" in chosen:
-        if bundles < 2:
-            raise UsageError(
-                "--max-slower compares with the first of several bundles, and there is one",
-                "name the older one first: kit bench OLD NEW --max-slower 5",
-            )
-        if other := sorted({"quick", "sweep", "sustained"} & chosen):
-            raise UsageError(
-                f"--{other[0]} compares no bundles, so --max-slower has no place",
-                "leave one of them out",
-            )
-    if "pairs" in chosen and sweep:
-        raise UsageError("--sweep compares no bundles, so --pairs has no place", "leave it out")
-    if "keep" in chosen and options.get("choice") in (None, LOCAL):
-        raise UsageError(
-            "--keep leaves files on a device, and this measures on this machine",
-            "add --device, or leave --keep out",
-        )
-    if "session" in chosen and (options.get("choice") not in (None, LOCAL) or profile):
-        raise UsageError(
-            "--session runs files on this machine, without a profile",
-            "leave out --device and --profile",
-        )
-    digits = str(options.get("cpus") or "").lower().removeprefix("0x")
-    if len(digits) > MASK_DIGITS:
-        raise UsageError(
-            f"the mask of --cpus has {len(digits)} digits; {MASK_DIGITS} are the most",
-            "give big, little, all, or a mask like f0",
-        )

@@ -89,7 +89,7 @@ def check_file(path: Path) -> None:
     Raises:
         OutputError: it is a folder, is below a file, or its folder cannot be written to.
     """
-    from kit.files import check_writable
+    from kit.files.temporary import check_writable
 
     hint = "choose a file with -o, in a folder that is writable"
     try:

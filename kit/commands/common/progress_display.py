@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from kit import terminal
+from kit import streams, terminal
 from kit.errors import KitError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class _StageLines:
             now = time.monotonic()
             if self._stage and now - self._changed >= _SILENT_SECONDS:
                 self._changed = now
-                with suppress(KitError, terminal.ReaderGone):  # the next stage raises it
+                with suppress(KitError, streams.ReaderGone):  # the next stage raises it
                     terminal.note(_stage_line(self._began, f"still {self._stage}"))
 
 

@@ -31,12 +31,13 @@ class RunRecord:
         Raises:
             InputError: the file is not a record.
         """
-        from kit import documents, files
+        from kit import documents
+        from kit.files import untrusted
 
         if forget or not path.exists():
             return cls(path)
         try:
-            document = documents.parse_json(files.read(path, 1 << 20))
+            document = documents.parse_json(untrusted.read_file(path, 1 << 20))
             if not isinstance(document, dict) or not all(
                 isinstance(value, str) for value in document.values()
             ):
@@ -54,10 +55,10 @@ class RunRecord:
 
     def keep(self, step: str, state: str) -> None:
         """Note that a step ended well."""
-        from kit import files
+        from kit.files import atomic
 
         self.states[step] = state
-        files.write(self.path, json.dumps(self.states, indent=1) + "\n")
+        atomic.write_file(self.path, json.dumps(self.states, indent=1) + "\n")
 
     @staticmethod
     def describe(words: Sequence[str], inputs: Iterable[Path], bundle: Path) -> str:
@@ -68,9 +69,9 @@ class RunRecord:
             inputs: files and folders; they count by names, sizes and times of change.
             bundle: that it reads.
         """
-        from kit import bundle as bundles
+        from kit.bundles import loading
 
-        digest = hashlib.sha256(json.dumps([*words, bundles.load(bundle).hash]).encode())
+        digest = hashlib.sha256(json.dumps([*words, loading.load_bundle(bundle).hash]).encode())
         for path in inputs:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if file.is_file():

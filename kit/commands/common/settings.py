@@ -83,10 +83,11 @@ def _read_table(path: Path) -> Mapping[str, object] | None:
     # Most projects have a pyproject.toml, and few name kit in it: spare them slow imports.
     if not path.is_file() or (path == PYPROJECT and b"tool.kit" not in path.read_bytes()):
         return None
-    from kit import documents, files
+    from kit import documents
+    from kit.files import untrusted
 
     try:
-        document: object = documents.parse_toml(files.read(path, documents.MAX_TOML_BYTES))
+        document: object = documents.parse_toml(untrusted.read_file(path, documents.MAX_TOML_BYTES))
     except (OSError, ValueError) as exc:
         raise UsageError(
             f"cannot read {path}: {documents.reason(exc)}",

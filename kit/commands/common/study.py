@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kit.analysis.repair import Repair
     from kit.analysis.sensitivity import Study
     from kit.analysis.target import RepairTarget
-    from kit.bundle import Bundle
+    from kit.bundles.bundle import Bundle
     from kit.pipeline import FloatModel, Unseen
     from kit.recipe import Recipe
     from kit.signature import FloatArray, TensorSpec
@@ -66,7 +66,8 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
         BundleError: an input of the bundle's build no longer exists.
         RecipeError: an option cannot be used.
     """
-    from kit import bundle, recipe
+    from kit import recipe, recipe_input
+    from kit.bundles import loading
     from kit.no_bundle import explain_no_bundle, find_near_bundle
     from kit.registry import MODEL_NAMES
 
@@ -78,11 +79,11 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
         is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
         if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):
             raise explain_no_bundle(path, "")
-        return recipe.make(what, **fields)
-    built = bundle.load(what)
+        return recipe_input.make_recipe(what, **fields)
+    built = loading.load_bundle(what)
     fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}
     _check_sources(what, fields)
-    return recipe.make(**fields)
+    return recipe_input.make_recipe(**fields)
 
 
 def _own_labels(built: Bundle) -> dict[str, str]:

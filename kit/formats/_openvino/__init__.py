@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
 from kit.formats.extra_packages import read_version
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.interface import Format, Session
+from kit.formats.properties import Description, Thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor

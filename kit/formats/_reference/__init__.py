@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.bundle import REFERENCE_FILE
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.bundles.bundle import REFERENCE_FILE
+from kit.formats.interface import Format, Session
+from kit.formats.properties import Description, Thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,13 +40,13 @@ class Reference(Format):
         Raises:
             BuildError: a part of it cannot be written as data.
         """
-        from kit.formats._reference import aten, aten_export
+        from kit.formats._reference import aten_export, aten_file
 
         program = _export(model, example)
         if any(node.op == "get_attr" for node in program.graph.nodes):
             # Inlines blocks such as `with torch.no_grad()`, which are separate graphs.
             program = program.run_decompositions({})
-        aten.save(*aten_export.from_program(program), path)
+        aten_file.save_graph(*aten_export.from_program(program), path)
 
     def describe(self, path: Path) -> Description:
         """Count the operators of the model."""
@@ -58,9 +59,9 @@ class Reference(Format):
         Raises:
             BundleError: the file does not hold a float model.
         """
-        from kit.formats._reference import aten, pt2
+        from kit.formats._reference import aten_file, pt2
 
-        return pt2.load(path) if path.suffix == ".pt2" else aten.load(path)
+        return pt2.load(path) if path.suffix == ".pt2" else aten_file.load_model(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the model; `threads` sets torch's intra-op threads of this process."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.interface import Format, Session
 from kit.formats.model_card import ModelCard
+from kit.formats.properties import Description, Thresholds
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit.formats.coreml.package import CoreMlObject, import_coremltools, read_package
 from kit.formats.coreml.placed_encodings import name_type
-from kit.formats.interface import Description
+from kit.formats.properties import Description
 
 _FLOATS = {"fp16", "fp32"}
 _WEIGHTS = "constexpr_affine_dequantize"

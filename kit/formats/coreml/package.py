@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kit import files
 from kit.documents import parse_json
 from kit.errors import BundleError, KitError, first_line
+from kit.files import untrusted
 from kit.formats.extra_packages import import_package, quiet
 
 CoreMlObject = Any  # of coremltools, which has no types, and of the package's JSON
@@ -99,7 +99,7 @@ def find_model(path: Path) -> Path:
         OSError: the package cannot be read.
         ValueError: its manifest names none.
     """
-    raw: CoreMlObject = parse_json(files.read(path / _MANIFEST, _MAX_MANIFEST_BYTES))
+    raw: CoreMlObject = parse_json(untrusted.read_file(path / _MANIFEST, _MAX_MANIFEST_BYTES))
     try:
         name = raw["itemInfoEntries"][raw["rootModelIdentifier"]]["path"]
         inside = PurePosixPath(name)
@@ -126,7 +126,7 @@ def read_model(file: Path) -> CoreMlObject:
         Exception: it is no specification.
     """
     model = import_coremltools("coremltools.proto.Model_pb2").Model()
-    model.ParseFromString(files.read(file, _MAX_MODEL_BYTES))
+    model.ParseFromString(untrusted.read_file(file, _MAX_MODEL_BYTES))
     if model.WhichOneof("Type") != "mlProgram":
         raise ValueError("it has no ML program")
     return model

@@ -13,7 +13,8 @@ from kit.formats.executorch.coreml import CoreMl
 from kit.formats.executorch.native import NATIVE_RUNNER
 from kit.formats.executorch.profile import EtdumpProfiler
 from kit.formats.executorch.vulkan import Vulkan
-from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.interface import Format, Session
+from kit.formats.properties import Description, Thresholds, VersionRange
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.formats.executorch import program
-from kit.formats.interface import Description
+from kit.formats.properties import Description
 
 
 def describe_file(path: Path) -> Description:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from kit import files
+from kit.files import untrusted
 from kit.formats.executorch.flat_table import I32, U32, U64, FlatTable
 
 _MAX_BYTES = 16 << 20
@@ -32,7 +32,7 @@ def read(path: Path, samples: int) -> list[tuple[str, int, float]]:
         struct.error: it is damaged.
         OSError: it cannot be read, or is too large.
     """
-    data = files.read(path, _MAX_BYTES)
+    data = untrusted.read_file(path, _MAX_BYTES)
     if data[8:12] != _IDENTIFIER or U32.unpack_from(data)[0] != len(data) - 4:
         raise ValueError("it is no ETDump")
     calls: dict[_Operator, list[int]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.formats.runtimes import NativeRunner
-from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
+from kit.wheels.fetching import ARM64_LINUX, X86_64_LINUX, Pin
 
 # ExecuTorch's backends and kernels register themselves when they are loaded: no symbol refers
 # to them, and the linker would drop them. The kernels run nodes that are not delegated.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import Description, EndOfLife, Format, Session, Thresholds, VersionRange
+from kit.formats.interface import Format, Session
 from kit.formats.lite.native import NATIVE_RUNNER
+from kit.formats.properties import Description, EndOfLife, Thresholds, VersionRange
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from kit.errors import BundleError
-from kit.formats.interface import Description
+from kit.formats.properties import Description
 
 
 def describe_file(path: Path) -> Description:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.interface import Format, Session
 from kit.formats.litert.android import ANDROID_RUNTIME
 from kit.formats.litert.channels_last import ChannelsLast
 from kit.formats.litert.native import NATIVE_RUNNER
 from kit.formats.litert.profile import LiteRtProfiler
 from kit.formats.model_card import ModelCard
+from kit.formats.properties import Description, Thresholds, VersionRange
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:

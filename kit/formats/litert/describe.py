@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TypedDict
 
-from kit.formats.interface import Description
 from kit.formats.litert.flatbuffer import (
     Model,
     Operator,
@@ -17,6 +16,7 @@ from kit.formats.litert.flatbuffer import (
     read_model,
 )
 from kit.formats.litert.session import open_interpreter
+from kit.formats.properties import Description
 
 _FLOATS = {"FLOAT32", "FLOAT16"}
 _MOVES = {

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.interface import Format, Session
 from kit.formats.onnx.native import NATIVE_RUNNER
 from kit.formats.onnx.ort_format import OrtFormat
 from kit.formats.onnx.profile import OrtProfiler
+from kit.formats.properties import Description, Thresholds
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 

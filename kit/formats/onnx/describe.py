@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from kit import files
 from kit.errors import BundleError
-from kit.formats.interface import Description
+from kit.files import temporary
 from kit.formats.onnx.integer_clips import SUFFIX
 from kit.formats.onnx.operators import select_float
 from kit.formats.onnx.session import optimize_file
+from kit.formats.properties import Description
 
 
 def describe_file(path: Path) -> Description:
@@ -42,7 +42,7 @@ def _computed_in_float(path: Path) -> dict[str, int]:
     """Return the operators that ONNX Runtime computes in float, from its optimized graph."""
     import onnx
 
-    with files.temporary_folder() as folder:
+    with temporary.make_folder() as folder:
         optimized = folder / "optimized.onnx"
         optimize_file(path, optimized)
         nodes = onnx.load(optimized).graph.node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.formats.runtimes import NativeRunner
-from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
+from kit.wheels.fetching import ARM64_LINUX, X86_64_LINUX, Pin
 
 NATIVE_RUNNER = NativeRunner(
     source=Path(__file__).with_name("runner.cpp"),

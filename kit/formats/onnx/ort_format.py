@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import files
 from kit.errors import BuildError, first_line
+from kit.files import temporary, untrusted
 from kit.formats.interface import Backend
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class OrtFormat(Backend):
         """
         from kit.formats.onnx.export import export_model
 
-        with files.temporary_folder() as folder:
+        with temporary.make_folder() as folder:
             source = folder / "model.onnx"
             export_model(model, example, source)
             convert_file(source, path)
@@ -61,7 +61,7 @@ def convert_file(source: Path, target: Path) -> None:
     from kit.formats.onnx.session import prepare_runtime
 
     prepare_runtime()
-    with files.temporary_folder() as folder:
+    with temporary.make_folder() as folder:
         try:
             with contextlib.redirect_stdout(io.StringIO()), _without_log():
                 converter.convert_onnx_models_to_ort(
@@ -77,7 +77,7 @@ def convert_file(source: Path, target: Path) -> None:
                 f"ONNX Runtime cannot convert the model to its own format: {first_line(exc)}",
                 "use --format onnx",
             ) from exc
-        files.copy(folder / f"{source.stem}.ort", target)
+        untrusted.copy_contents(folder / f"{source.stem}.ort", target)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kit.errors import BundleError
-from kit.formats.interface import Description
 from kit.formats.onnx.operators import select_float
+from kit.formats.properties import Description
 from kit.formats.structure import GraphEntry, ModelStructure, NodeEntry, TensorEntry
 
 if TYPE_CHECKING:

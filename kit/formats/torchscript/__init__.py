@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
-from kit.formats.interface import Description, EndOfLife, Format, Session, Thresholds
+from kit.formats.interface import Format, Session
+from kit.formats.properties import Description, EndOfLife, Thresholds
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 from kit.formats.torchscript.compiling import How, compile_module, describe_script, optimize

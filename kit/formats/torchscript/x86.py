@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
-from kit.formats.interface import Backend, Thresholds
+from kit.formats.interface import Backend
+from kit.formats.properties import Thresholds
 from kit.formats.torchscript.compiling import compile_module
 from kit.formats.torchscript.engine import MEMBER, ONEDNN, using
 

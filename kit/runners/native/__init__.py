@@ -19,9 +19,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import kit
-from kit import files, user_cache
+from kit import user_cache
 from kit.errors import BuildError, OutputError
-from kit.files import read
+from kit.files import temporary
+from kit.files.untrusted import read_file
 from kit.progress import ReportStatus
 from kit.runners import _backends, assemble, elf, library_wheels, protocol, toolchain
 
@@ -178,7 +179,7 @@ def _build(abi: toolchain.Abi, format: str, report_status: ReportStatus) -> Runn
     user_cache.use_folder("runners", create=True)
     target = _folder(abi, format, source)
     try:
-        with files.folder_beside(target) as part:
+        with temporary.make_folder_beside(target) as part:
             parts = assemble.assemble(job, tools, part, report_status)
             record = _record(abi, format, source, tools, parts)
             (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -228,7 +229,7 @@ def _record(
 def _load(folder: Path) -> RunnerSet | None:
     """Return the runner in a folder, None if it is missing or incomplete."""
     try:
-        record = _Record.model_validate_json(read(folder / RECORD, 2**20))
+        record = _Record.model_validate_json(read_file(folder / RECORD, 2**20))
         sizes = {name: (folder / name).stat().st_size for name in record.files}
     except (OSError, ValidationError):
         return None

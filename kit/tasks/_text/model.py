@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kit import models
-from kit.calibration import ModelInputs, TextInputs, read_tokenizer
+from kit.build_inputs import read_tokenizer
+from kit.calibration import ModelInputs, TextInputs
 from kit.errors import RecipeError
 from kit.recipe import DEFAULT_TOKENS
 from kit.signature import TensorSpec

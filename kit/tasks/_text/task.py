@@ -15,7 +15,8 @@ from kit.errors import RecipeError, SampleError, UsageError
 from kit.network import take_output
 from kit.tasks._text.texts import LabelledText, TextSet, open_calibration, read_texts
 from kit.tasks.answers import SampleList
-from kit.tasks.interface import EvaluationContext, EvaluationSet, GroundTruth, Task
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, GroundTruth
+from kit.tasks.interface import Task
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kit import files
 from kit.calibration import ModelInputs
 from kit.documents import reason, text_of
 from kit.errors import SampleError
+from kit.files import untrusted
 from kit.notices import Notice
 from kit.signature import Samples
 from kit.tasks._text.tokenizing import TextEncoder
-from kit.tasks.interface import EvaluationSet, GroundTruth
+from kit.tasks.evaluation import EvaluationSet, GroundTruth
 
 _MAX_BYTES = 512 * 2**20
 _HINT = "one text in each line of a .txt, or text,label in each line of a .csv, in UTF-8"
@@ -58,7 +58,7 @@ def read_texts(path: Path) -> list[LabelledText]:
     """
     delimiter = _DELIMITERS.get(path.suffix.lower())
     try:
-        content = files.read(path, _MAX_BYTES).decode("utf-8-sig")
+        content = untrusted.read_file(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as exc:
         raise SampleError(f"cannot read {path}: {reason(exc)}", _HINT) from exc
     if delimiter is None:

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from kit.errors import UsageError
 from kit.notices import Notice
 from kit.signature import Samples
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 from kit.tasks.image_classification.evaluation import Pictures
 from kit.tasks.image_classification.evaluation import open_pictures as open_unlabelled
-from kit.tasks.interface import EvaluationContext, EvaluationSet
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import calibration, models
+from kit import build_inputs, calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
@@ -23,8 +23,9 @@ from kit.tasks._pictures import (
     read_class_names,
 )
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
-from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
+from kit.tasks.interface import GoldenSet, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +72,7 @@ class ImageClassification(Task):
             classes = member.classes(recipe.resolution, preprocessing.shape)
             names = read_class_names(recipe, classes)
         else:
-            names = calibration.labels(recipe)
+            names = build_inputs.read_labels(recipe)
             classes = len(names) if names else member.spec.classes
         if isinstance(member, SourcedModel):
             if recipe.weights == OWN:

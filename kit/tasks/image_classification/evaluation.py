@@ -11,7 +11,7 @@ from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice, new_notice
 from kit.signature import Samples, TensorSpec
-from kit.tasks.interface import EvaluationContext, EvaluationSet
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 
 NO_LABELS = "none"
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kit.comparison import SqnrSum
 from kit.signature import AnyArray, Samples
-from kit.tasks.interface import Tally
+from kit.tasks.evaluation import Tally
 
 _TOP = 5
 

@@ -24,8 +24,8 @@ from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice
 from kit.signature import Samples
 from kit.tasks._matching import match_names
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 from kit.tasks.image_classification.evaluation import Pictures, open_pictures
-from kit.tasks.interface import EvaluationContext, EvaluationSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,7 +11,7 @@ from kit.comparison import SqnrSum
 from kit.images.masks import IGNORED, Mask
 from kit.results.accuracy import Metric
 from kit.signature import AnyArray, Samples
-from kit.tasks.interface import Tally
+from kit.tasks.evaluation import Tally
 
 Counts = NDArray[np.int64]
 

@@ -19,7 +19,8 @@ from kit.registry import DETECTION
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import choose_crops, list_pictures, refuse_training
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
-from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
+from kit.tasks.interface import GoldenSet, Task
 
 if TYPE_CHECKING:
     from torch import nn

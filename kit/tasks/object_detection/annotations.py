@@ -278,9 +278,9 @@ def read_labels_file(path: Path) -> bytes:
     Raises:
         PictureError: it cannot be read.
     """
-    from kit import files
+    from kit.files import untrusted
 
     try:
-        return files.read(path, MAX_JSON_BYTES)
+        return untrusted.read_file(path, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
         raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc

@@ -15,8 +15,8 @@ from kit.images import decode, to_array
 from kit.images.resizing import Placement, find_placement
 from kit.notices import Notice
 from kit.signature import Samples
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 from kit.tasks.image_classification.evaluation import Pictures, open_pictures
-from kit.tasks.interface import EvaluationContext, EvaluationSet
 from kit.tasks.object_detection.annotations import (
     JSON,
     TEXT,

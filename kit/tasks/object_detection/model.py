@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kit import calibration, models
+from kit import build_inputs, models
 from kit.calibration import ModelInputs
 from kit.errors import RecipeError, words
 from kit.registry import DETECTION
@@ -47,7 +47,7 @@ def describe_detector(recipe: Recipe) -> ModelInputs:
     if isinstance(member, UserModel):
         model, shapes = _probe_own(member, preprocessing)
     elif isinstance(member, SourcedModel) and member.task == DETECTION:
-        classes = len(calibration.labels(recipe) or ()) or member.spec.classes
+        classes = len(build_inputs.read_labels(recipe) or ()) or member.spec.classes
         model, shapes = _run_sourced(member, classes, preprocessing)
     else:
         raise RecipeError(
@@ -63,7 +63,7 @@ def describe_detector(recipe: Recipe) -> ModelInputs:
         order = -1 if recipe.color == "BGR" else 1
         values = (numbers[::order] for numbers in normalization)
         changes |= dict(zip(("mean", "std"), values, strict=True))
-    names = calibration.labels(recipe)
+    names = build_inputs.read_labels(recipe)
     if names is None and isinstance(member, SourcedModel):
         names = member.spec.labels
     inputs = ModelInputs(

@@ -16,7 +16,8 @@ from kit.manifest.artifacts import Comparison
 from kit.network import run_network, run_sequences
 from kit.signature import Samples, Signature
 from kit.tasks.answers import SampleList
-from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
+from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
+from kit.tasks.interface import GoldenSet, Task
 
 if TYPE_CHECKING:
     from torch import nn

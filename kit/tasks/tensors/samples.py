@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kit import arrays, files
+from kit import arrays
 from kit.calibration import ModelInputs
 from kit.documents import reason, text_of
 from kit.errors import SampleError
+from kit.files import untrusted
 from kit.notices import Notice
 from kit.signature import AnyArray, Samples, Tensors, TensorSpec, describe, join
-from kit.tasks.interface import EvaluationSet
+from kit.tasks.evaluation import EvaluationSet
 
 _HINT = 'write each with numpy: np.savez("000.npz", x=array), x as in forward(self, x)'
 _MAX_FILE = 2**31
@@ -47,7 +48,7 @@ class SampleFile:
             SampleError: it cannot be read.
         """
         try:
-            return files.read(self.path, _MAX_FILE)
+            return untrusted.read_file(self.path, _MAX_FILE)
         except (OSError, ValueError) as exc:
             raise SampleError(f"cannot read {self.path}: {reason(exc)}", _HINT) from exc
 

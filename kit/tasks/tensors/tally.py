@@ -10,7 +10,7 @@ import numpy as np
 from kit.comparison import cosine
 from kit.results.accuracy import OutputRow
 from kit.signature import Samples, Signature
-from kit.tasks.interface import Tally
+from kit.tasks.evaluation import Tally
 
 _TINY = float(np.finfo(np.float64).tiny)  # avoids log10(0) where the signal is zero
 

@@ -9,47 +9,31 @@ Times on an emulated processor are meaningless, and are not stored.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 import kit
-from kit import bundle as bundles
-from kit import files
 from kit.artifact_key import REFERENCE
-from kit.bundle import Bundle
-from kit.comparison import Against
+from kit.bundles import loading
+from kit.bundles.bundle import Bundle
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
-from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
-from kit.manifest.artifacts import Artifact, Comparison
+from kit.errors import BundleError, OutputError, UnknownName, UsageError
+from kit.files import temporary
+from kit.manifest.artifacts import Artifact
+from kit.portability.check import HOST, GoldenAnswers, ProcessorCheck, Runners
 from kit.precisions import get_precision
 from kit.progress import Progress
 from kit.results import store
 from kit.results.processors import ProcessorRef, ProcessorRow, ProcessorsResult
-from kit.runners import drive, emulation, native
+from kit.runners import emulation, native
 from kit.runners.emulation import Processor
-from kit.runners.protocol import Request
-from kit.signature import Samples, format_specs, unpack
-from kit.tasks import get_task
+from kit.signature import Samples
 
-HOST = "host"
 ALL = "all"
-SILENCE_SECONDS = 900.0  # an inference may take a minute on an emulated processor
-
-
-@dataclass(frozen=True)
-class _Golden:
-    """Golden inputs, and the float model's answers to them."""
-
-    inputs: Samples
-    reference: Samples
 
 
 def select_processors(names: Sequence[str]) -> list[Processor | None]:
@@ -105,7 +89,7 @@ def verify_processors(
         MissingTool: qemu, a compiler, or a wheel for building a runner is missing.
         OutputError: the temporary folder cannot be written to.
     """
-    loaded = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
+    loaded = bundle if isinstance(bundle, Bundle) else loading.load_bundle(bundle)
     chosen = select_processors(processors)
     artifacts = _select_precisions(loaded, _artifacts(loaded, formats), precisions)
     golden = _read_golden(loaded)
@@ -118,8 +102,8 @@ def verify_processors(
             for processor in chosen:
                 name = processor.name if processor else HOST
                 report(len(rows), len(artifacts) * len(chosen), f"{artifact.name} on {name}")
-                row = _Row(loaded, artifact, golden, work)
-                rows.append(row.measure(processor, runners))
+                check = ProcessorCheck(loaded, artifact, golden, work)
+                rows.append(check.measure(processor, runners))
     return ProcessorsResult(
         kit_version=kit.__version__,
         created=datetime.now(UTC),
@@ -133,7 +117,7 @@ def verify_processors(
 def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
     if formats is not None and not formats:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    bundles.check_named([bundle], formats or ())
+    loading.check_named([bundle], formats or ())
     return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select_runnable(formats)]
 
 
@@ -155,17 +139,14 @@ def _select_precisions(
     return chosen
 
 
-def _read_golden(bundle: Bundle) -> _Golden:
+def _read_golden(bundle: Bundle) -> GoldenAnswers:
     golden = bundle.manifest.golden
     if REFERENCE not in golden.outputs:
         raise BundleError(
             f"{bundle.path} has no golden answers of the float model", "build it again"
         )
     answers = golden.outputs[REFERENCE]
-    return _Golden(bundle.read_inputs(), bundle.read_answers(answers))
-
-
-Runners = dict[tuple[str, str], native.RunnerSet]
+    return GoldenAnswers(bundle.read_inputs(), bundle.read_answers(answers))
 
 
 def _build_runners(
@@ -184,7 +165,7 @@ def _build_runners(
 def _workspace(inputs: Samples) -> Iterator[Path]:
     """Yield a folder with the golden inputs in a file, in the runners' layout."""
     try:
-        with files.temporary_folder() as work:
+        with temporary.make_folder() as work:
             (work / "in.bin").write_bytes(inputs.pack())
             yield work
     except OSError as exc:
@@ -192,112 +173,6 @@ def _workspace(inputs: Samples) -> Iterator[Path]:
             f"cannot write {exc.filename or 'a temporary file'}: {exc.strerror or exc}",
             "make space there, or point TMPDIR to another folder",
         ) from exc
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Verification of one artifact.
-
-    Attributes:
-        work: folder for the files of runners.
-    """
-
-    bundle: Bundle
-    artifact: Artifact
-    golden: _Golden
-    work: Path
-
-    def measure(self, processor: Processor | None, runners: Runners) -> ProcessorRow:
-        """Run the file on a processor and compare; the row fails if the runner fails."""
-        row = ProcessorRow(
-            **asdict(self.artifact.key),
-            quantize=self.artifact.quantize,
-            artifact_sha256=store.find_digest(self.bundle, self.artifact.name),
-            processor=processor.name if processor else HOST,
-            runtime=self.artifact.runtime.name,
-            images=len(self.golden.inputs),
-            passed=False,
-        )
-        try:
-            runtime, answers = self._answer(processor, runners)
-        except RunError as exc:
-            return row.model_copy(update={"error": exc.message})
-        if not answers.are_finite:
-            error = "it answered with numbers that are not finite"
-            return row.model_copy(update={"runtime": runtime, "error": error})
-        comparisons = self._compare(answers)
-        return row.model_copy(
-            update={
-                "runtime": runtime,
-                "parity": tuple(store.refer(comparison) for comparison in comparisons),
-                "golden_max_abs": self._golden_max_abs(answers),
-                "answers_sha256": hashlib.sha256(answers.pack()).hexdigest(),
-                "passed": all(comparison.passed for comparison in comparisons),
-            }
-        )
-
-    def _answer(self, processor: Processor | None, runners: Runners) -> tuple[str, Samples]:
-        """Return name and version of the runtime, and the answers."""
-        out = self.work / "out.bin"
-        request = Request(
-            format=self.artifact.format,
-            model=str((self.bundle.path / self.artifact.file).resolve()),
-            input=str(self.work / "in.bin"),
-            inputs=format_specs(self.golden.inputs.specs),
-            out=str(out),
-            warmup=0,
-            warmup_seconds=0.0,
-            iters=1,
-            min_seconds=0.0,
-            max_seconds=1.0,
-            threads=1,
-            rows=len(self.golden.inputs),
-        )
-        command: Sequence[str] = drive.PYTHON
-        if processor is not None:
-            runner = runners[processor.abi, self.artifact.format]
-            command = emulation.command(runner, processor, self.work / processor.name)
-        transcript = drive.run(
-            local.open(None), request, drive.environment(1), command, SILENCE_SECONDS
-        )
-        specs = self.golden.reference.specs
-        reported = transcript.out.tensors if transcript.out else ""
-        if reported != format_specs(specs):
-            raise RunError(
-                f"{self.artifact.name} answers with {reported}, not {format_specs(specs)}",
-                "build the bundle again",
-            )
-        answers = unpack(specs, out.read_bytes())
-        if len(answers) != len(self.golden.inputs):
-            raise RunError(
-                f"{self.artifact.name}: {len(answers)} answers to {len(self.golden.inputs)} inputs",
-                "use the runner that belongs to this kit",
-            )
-        name = self.artifact.runtime.name
-        versions = transcript.start.versions if transcript.start else {}
-        return f"{name} {versions.get(name, '')}".strip(), answers
-
-    def _compare(self, answers: Samples) -> list[Comparison]:
-        """Compare with the graph and the float model, with the thresholds of the build."""
-        manifest = self.bundle.manifest
-        limits = {c.against: c.thresholds for c in self.artifact.parity}
-        rights: list[tuple[Against, Samples]] = [("float reference", self.golden.reference)]
-        graph = manifest.golden.graphs.get(self.artifact.name)
-        if graph is not None:
-            rights.insert(0, ("quantized graph", self.bundle.read_answers(graph)))
-        task = get_task(manifest.task)
-        return [
-            comparison
-            for against, right in rights
-            for comparison in task.compare(against, right, answers, limits.get(against, {}))
-        ]
-
-    def _golden_max_abs(self, answers: Samples) -> float | None:
-        files = self.bundle.manifest.golden.outputs.get(self.artifact.name)
-        if files is None:
-            return None
-        pairs = zip(self.bundle.read_answers(files).arrays, answers.arrays, strict=True)
-        return max(float(np.abs(left.astype(np.float64) - right).max()) for left, right in pairs)
 
 
 def _refer(processor: Processor | None) -> ProcessorRef:

@@ -1,0 +1,1 @@
+"""Bundles: self-describing folders that are copied between machines."""

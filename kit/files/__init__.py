@@ -1,0 +1,1 @@
+"""Files and folders: temporary ones, atomic writes, safe reading."""

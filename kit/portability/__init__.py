@@ -1,0 +1,1 @@
+"""`kit verify`: whether files compute the same on other processors."""

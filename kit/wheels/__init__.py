@@ -1,0 +1,1 @@
+"""Wheels, which are fetched by name, read and never installed."""

@@ -53,6 +53,8 @@ MODULES = (
     "torch.export._trace",
     "torch.ao.quantization.quantize_fx",
     "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    "coremltools",
+    "litert_torch",
 )
 _OPTIONS = {"-P": 1, "-u": 1, "-W": 2}  # of the interpreter, with their number of words
 # Variables that the interpreter or a library reads when it starts.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kit.precisions import list_precisions, rank
@@ -26,6 +26,7 @@ _MARKS = {"fp32": "s", "fp16": "^", "int8": "o"}
 _OTHER_MARKS = ("D", "v", "P", "X", "*", "h")
 _AREA = 22.0  # square points for each MB
 _MIN_AREA = 30.0
+_NEAR = (16.0, 10.0)  # points between two marks, below which their numbers would overlap
 _MIN_SPAN = 2.0  # percentage points: a smaller range would magnify noise
 
 
@@ -44,8 +45,8 @@ def draw(overview: Overview) -> Drawing | None:
         _scale(axes, points, what)
         _front(axes, points)
         for point in sorted(points, key=lambda one: -one.size):
-            colour, mark = colours[_series(point)], marks[point.row.key.precision]
-            _mark(axes, point, colour, mark, str(numbers[id(point.row)]))
+            _mark(axes, point, colours[_series(point)], marks[point.row.key.precision])
+        _number(axes, points, numbers)
         _legend(axes, colours, marks, lines, margins)
         words = " ".join(_sentence(point) for point in points)
         title = f"{what.capitalize()}, latency and size, {one_line(overview.main.title)}"
@@ -53,8 +54,7 @@ def draw(overview: Overview) -> Drawing | None:
 
 
 def _series(point: ParetoPoint) -> str:
-    key = point.row.key
-    return f"{key.format}/{key.backend}" if key.backend else key.format
+    return point.row.key.format  # its backends have the numbers of their rows
 
 
 def _scale(axes: Axes, points: Sequence[ParetoPoint], what: str) -> None:
@@ -86,12 +86,11 @@ def choose_marks(names: Collection[str]) -> dict[str, str]:
     return {name: known.get(name) or next(others) for name in sorted(names, key=rank)}
 
 
-def _mark(axes: Axes, point: ParetoPoint, colour: str, mark: str, number: str) -> None:
-    area = max(_MIN_AREA, _AREA * point.size)
+def _mark(axes: Axes, point: ParetoPoint, colour: str, mark: str) -> None:
     axes.scatter(
         [point.latency],
         [point.accuracy],
-        s=area,
+        s=_area(point),
         marker=mark,
         color=colour,
         alpha=0.75,
@@ -99,15 +98,56 @@ def _mark(axes: Axes, point: ParetoPoint, colour: str, mark: str, number: str) -
         linewidths=1.8 if point.row.front else 0.6,
         zorder=2,
     )
-    axes.annotate(
-        number,
-        (point.latency, point.accuracy),
-        xytext=(math.sqrt(area) / 2 + 2, math.sqrt(area) / 2),
-        textcoords="offset points",
-        fontsize=9,
-        color=INK,
-        zorder=3,
-    )
+
+
+def _area(point: ParetoPoint) -> float:
+    return max(_MIN_AREA, _AREA * point.size)
+
+
+def _number(axes: Axes, points: Sequence[ParetoPoint], numbers: Mapping[int, int]) -> None:
+    """Write the numbers of the rows at the marks; those of marks that touch in one list."""
+    for group in group_touching(points, [_place(axes, point) for point in points]):
+        last = max(group, key=lambda one: one.latency)
+        side = math.sqrt(max(_area(point) for point in group)) / 2
+        axes.annotate(
+            ", ".join(str(number) for number in sorted(numbers[id(p.row)] for p in group)),
+            (last.latency, max(point.accuracy for point in group)),
+            xytext=(side + 2, side),
+            textcoords="offset points",
+            fontsize=9,
+            color=INK,
+            zorder=3,
+        )
+
+
+def _place(axes: Axes, point: ParetoPoint) -> tuple[float, float]:
+    """Return the position of a mark in points."""
+    x, y = axes.transData.transform((point.latency, point.accuracy))
+    scale = 72 / axes.figure.dpi
+    return x * scale, y * scale
+
+
+def group_touching(
+    points: Sequence[ParetoPoint], places: Sequence[tuple[float, float]]
+) -> list[list[ParetoPoint]]:
+    """Return the points in groups whose numbers would lie over each other.
+
+    Args:
+        points: to group.
+        places: their positions, in points.
+    """
+    groups: list[list[int]] = []
+    for index, (x, y) in enumerate(places):
+        near = [
+            group
+            for group in groups
+            if any(
+                abs(x - places[i][0]) < _NEAR[0] and abs(y - places[i][1]) < _NEAR[1] for i in group
+            )
+        ]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(i for group in near for i in group), index])
+    return [[points[i] for i in group] for group in groups]
 
 
 def _legend(

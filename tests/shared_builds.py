@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,9 @@ def random_int8(once: Once) -> Bundle:
 def official_int8(once: Once) -> Bundle:
     """The official int8 bundle; calibrated with the evaluation pictures if they are present."""
     pictures = SHARED / "imagenet-500.zip"
-    given = {"calibrate": str(pictures)} if pictures.is_file() else {}
+    given: dict[str, object] = {"calibrate": str(pictures)} if pictures.is_file() else {}
+    others = ("litert",) if find_spec("litert_torch") else ()
+    given["formats"] = ("lite", "executorch", "onnx", *others)
     try:
         folder = once("official", lambda folder: build_apart(folder, "mobilenet_v2", **given))
     except WeightsError as exc:

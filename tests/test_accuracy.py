@@ -23,7 +23,8 @@ from kit.bundles.bundle import Bundle
 from kit.errors import BundleError, PictureError, RunError, UnknownName, UsageError
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import render
-from kit.tasks.image_classification.tally import rank_classes
+from kit.signature import Samples, TensorSpec
+from kit.tasks.image_classification.tally import LogitsTally, rank_classes
 
 # No child process per file: these tests do not depend on isolation.
 HERE = pytest.mark.usefixtures("evaluated_here")
@@ -66,6 +67,16 @@ def test_evaluate_stays_a_function_after_the_module_is_imported():
 
 
 # Numbers
+
+
+@pytest.mark.parametrize(("classes", "top5"), [(5, None), (6, 0.5)])
+def test_five_classes_have_no_top_5(classes, top5):
+    answers = np.arange(2.0 * classes, dtype=np.float32)[::-1].reshape(2, classes)
+    specs = (TensorSpec(name="y", shape=(1, classes)),)
+    samples = Samples(specs, (answers.copy(),))
+    tally = LogitsTally()
+    tally.add(samples, samples, [0, classes - 1])
+    assert (tally.measure()["top1"], tally.measure()["top5"]) == (0.5, top5)
 
 
 @pytest.mark.slow

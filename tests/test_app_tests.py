@@ -196,14 +196,17 @@ def real_bundle(request: pytest.FixtureRequest) -> Bundle:
 
 
 @pytest.mark.slow
-def test_the_apps_tests_pass_with_a_real_bundle(real_bundle, tensors_bundle, tmp_path, capsys):
+def test_the_apps_tests_pass_with_a_real_bundle(
+    real_bundle, tensors_bundle, tmp_path, capsys, monkeypatch
+):
     """All of them, and the phone's own library.
 
     With random weights, whose answers agree less: the limits are the bundle's own.
     """
+    monkeypatch.setattr(phone, "PICTURES", 1)  # each takes five seconds
     actual = run_app_tests(real_bundle, tmp_path, capsys, "--phone")
     assert actual["run"] >= 50
-    assert actual["phone_max_abs"] == [0.0, 0.0, 0.0]
+    assert actual["phone_max_abs"] == [0.0]
     for file in actual["screenshots"]:
         with Image.open(file) as picture:
             assert min(picture.size) >= 200, file  # the icon is the smallest

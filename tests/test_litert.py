@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_net
-from bundle_samples import SHARED
 
 import kit
 from kit import formats
-from kit.errors import BuildError, MissingTool, RunError, WeightsError
+from kit.errors import BuildError, MissingTool, RunError
 from kit.formats.litert import FORMAT as litert
 from kit.formats.litert.session import LiteRtSession
 
@@ -370,15 +369,9 @@ def test_an_operator_that_cannot_be_converted_fails_the_export(tmp_path):
 
 @pytest.mark.slow
 @needs_litert
-def test_mobilenet_v2_is_as_accurate_as_in_onnx(tmp_path):
+def test_mobilenet_v2_is_as_accurate_as_in_onnx(official_int8):
     """Both place the same encodings, so int8 costs both the same."""
-    pictures = SHARED / "imagenet-500.zip"
-    fields = {"calibrate": str(pictures)} if pictures.is_file() else {}
-    try:
-        recipe = kit.make_recipe("mobilenet_v2", formats=("litert", "onnx"), **fields)
-        built = kit.build(recipe, tmp_path / "bundle")
-    except WeightsError as exc:
-        pytest.skip(f"the official weights cannot be fetched here: {exc.message}")
+    built = official_int8
     ratios = {
         artifact.format: next(
             row.sqnr_db for row in artifact.parity if row.against == "float reference"

@@ -242,6 +242,7 @@ def test_it_is_evaluated_measured_and_reported(built, folder, tmp_path, capsys, 
     answers = _answer(built, folder)
     right = np.mean([["bad", "good"][a] == label for a, label in zip(answers, labels, strict=True)])
     assert scored.rows[0].top1 == pytest.approx(right)
+    assert scored.rows[0].top5 is None
     assert all(row.agreement > 0.95 for row in scored.rows)
     plain = kit.evaluate(built, folder / "s.csv", labels="none", formats=["onnx"], limit=5)
     assert (plain.rows[0].top1, plain.rows[0].images) == (None, 5)

@@ -34,8 +34,8 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,6 +53,8 @@ MODULES = (
     "torch.export._trace",
     "torch.ao.quantization.quantize_fx",
     "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    "coremltools",
+    "litert_torch",
 )
 _OPTIONS = {"-P": 1, "-u": 1, "-W": 2}  # of the interpreter, with their number of words
 # Variables that the interpreter or a library reads when it starts.
@@ -300,13 +302,27 @@ def _open_streams(unbuffered: bool) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Divert stderr, to which coremltools and others write warnings when they are imported."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
 def main() -> None:
     """Import, then fork on request."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
-    for module in MODULES:
-        with suppress(ImportError):
-            importlib.import_module(module)
+    with _silence():
+        for module in MODULES:
+            with suppress(ImportError):
+                importlib.import_module(module)
     gc.freeze()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a library started a thread"
     assert not any(name.partition(".")[0] == "kit" for name in sys.modules)

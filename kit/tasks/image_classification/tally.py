@@ -21,12 +21,14 @@ class LogitsTally(Tally):
         self._images = self._top1 = self._top5 = self._agree = 0
         self._sqnr = SqnrSum()
         self._labelled = False
+        self._classes = 0
 
     def add(self, answers: Samples, reference: Samples, targets: Sequence[int | None]) -> None:
         """Add answers [N, classes], the float model's answers, and the labels or None."""
         logits, right = answers.arrays[0], reference.arrays[0]
         ranks = rank_classes(logits)
         self._images += len(logits)
+        self._classes = logits.shape[1]
         self._agree += int((ranks[:, 0] == rank_classes(right)[:, 0]).sum())
         self._sqnr.add(right, logits)
         for rank, label in zip(ranks, targets, strict=True):
@@ -36,10 +38,14 @@ class LogitsTally(Tally):
                 self._top5 += int(label in rank)
 
     def measure(self) -> Mapping[str, object]:
-        """Return top-1, top-5 and agreement as shares 0..1, and the SQNR in dB."""
+        """Return top-1, top-5 and agreement as shares 0..1, and the SQNR in dB.
+
+        There is no top-5 of five classes or fewer: it would be 1 whatever the answers are.
+        """
+        ranked = self._labelled and self._classes > _TOP
         return {
             "top1": self._top1 / self._images if self._labelled else None,
-            "top5": self._top5 / self._images if self._labelled else None,
+            "top5": self._top5 / self._images if ranked else None,
             "agreement": self._agree / self._images,
             "sqnr_db": self._sqnr.sqnr_db,
         }

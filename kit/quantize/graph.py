@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, words
+from kit.quantize import paddings
 from kit.quantize.nodes import NOT_FLOAT, REPEATED, NodeValue
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     traced = _traced(standardize(model.eval()), examples)
     _drop_dropout(traced)
     _call_once(traced)
-    _number_paddings(traced)
+    paddings.number_paddings(traced)
+    paddings.fold_paddings(traced)
     _unsync(traced, examples)
     folded = fuse(traced, no_trace=True)
     assert isinstance(folded, fx.GraphModule)
@@ -132,27 +134,6 @@ def _call_once(traced: GraphModule) -> None:
             setattr(again, REPEATED, True)
             traced.add_submodule(node.target, again)
     traced.recompile()
-
-
-def _number_paddings(traced: GraphModule) -> None:
-    """Replace padding="same" by numbers, which corrections and quantizers require."""
-    from torch import nn
-
-    for name, layer in list(traced.named_modules()):
-        if not isinstance(layer, nn.Conv2d) or not isinstance(layer.padding, str):
-            continue
-        reach = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-        if layer.padding == "valid":
-            reach = [0, 0]
-        if any(r % 2 for r in reach):
-            raise BuildError(
-                f"{name} pads its input on one side more than on the other: padding='same' with "
-                f"a kernel of {layer.kernel_size}",
-                "use an odd kernel, or nn.ZeroPad2d and padding=0",
-            )
-        numbered = copy.deepcopy(layer)
-        numbered.padding = tuple(r // 2 for r in reach)
-        traced.set_submodule(name, numbered)
 
 
 def _unsync(traced: GraphModule, examples: Examples | None) -> None:

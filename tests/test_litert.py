@@ -30,8 +30,8 @@ def draw_images(count: int) -> np.ndarray:
     return rng.normal(size=(count, 3, SIZE, SIZE)).astype(np.float32)
 
 
-def quantize(keep_float: tuple[str, ...] = (), method: str = "static"):
-    """Return the Q/DQ graph of the small network."""
+def quantize(keep_float: tuple[str, ...] = (), method: str = "static", model=None):
+    """Return the Q/DQ graph of a network, the small one if none is given."""
     import torch
 
     from kit.algorithms import get_algorithm
@@ -41,7 +41,7 @@ def quantize(keep_float: tuple[str, ...] = (), method: str = "static"):
 
     images = torch.from_numpy(draw_images(8))
     options = Options("per-channel", 1.0, keep_float=keep_float)
-    folded = fold(small_net.make(), images)
+    folded = fold(model or small_net.make(), images)
     return get_algorithm(method).quantize(folded, "pt2e-s8", as_examples(images), options).graph
 
 
@@ -266,6 +266,34 @@ def test_a_float_file_has_the_networks_answers(tmp_path):
     images = draw_images(4)
     result = answer(litert.load(file, 2), images)
     np.testing.assert_allclose(result, answer_graph(graph, images), atol=1e-5)
+
+
+@pytest.mark.slow
+@needs_litert
+@pytest.mark.parametrize(
+    ("method", "gain", "transposes"), [("none", 1, 2), ("static", 100, 2), ("static", 1, 4)]
+)
+def test_padding_on_one_side_costs_no_transpose(tmp_path, method, gain, transposes):
+    """As networks from TensorFlow pad; the converter alone transposes before and after each.
+
+    Where the ranges before and after it differ, as without a clip that is reached, these stay.
+    """
+    from torch import nn
+
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(4, 4, 3, 2)]
+    # The last adds a channel on one side as well, which is another dimension than in PyTorch.
+    pad = nn.ConstantPad3d((1, 0, 0, 2, 3, 1), 0.0)
+    layers += [nn.ReLU6(), pad, nn.Conv2d(8, 8, 3)]
+    for layer in (layers[0], layers[3]):
+        layer.weight.data *= gain
+    graph = quantize(method=method, model=nn.Sequential(*layers).eval())
+    file = export(graph, tmp_path / "padded.tflite")
+    operators = litert.describe(file).operators
+    assert operators["PAD"] == 1  # the first is the padding of its convolution
+    assert operators["TRANSPOSE"] == transposes  # two of the input and the output
+    images = draw_images(4)
+    expected, result = answer_graph(graph, images), answer(litert.load(file, 1), images)
+    np.testing.assert_allclose(result, expected, atol=0.02 * np.abs(expected).max())
 
 
 def count_bytes(file: Path) -> int:

@@ -19,9 +19,10 @@ from kit.formats.litert.packages import import_package
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.fx import GraphModule
+    from torch.fx import GraphModule, Node
 
 _TORCH = "litert-torch"
+_LAYOUT = "litert_torch._convert.fx_passes.optimize_layout_transposes_pass"
 ConverterObject = Any  # litert-torch has no types
 _LOCK = threading.Lock()  # the configuration is replaced for the whole process
 
@@ -34,8 +35,45 @@ def import_converter() -> ConverterObject:
     """
     with quiet():
         package = import_package("litert_torch", _TORCH)
+        _register_padding()
     package.config.show_progress = False
     return package
+
+
+def _register_padding() -> None:
+    """Let the converter pad channels-last tensors; it would pad between two transposes.
+
+    Not where padding changes the encoding: channels last, the converter then drops the first of
+    the two.
+    """
+    import torch
+
+    layout_check: ConverterObject = import_package(f"{_LAYOUT}.layout_check", _TORCH)
+    rewriters: ConverterObject = import_package(f"{_LAYOUT}.layout_rewrite", _TORCH).rewriters
+    checkers = layout_check.nhwcable_node_checkers
+
+    def check(node: Node) -> ConverterObject:
+        if _keeps_encoding(node):
+            return checkers.__missing__(node.target)(node)
+        return layout_check.NHWCable(can_be=False, must_be=False)
+
+    for operator in (torch.ops.aten.constant_pad_nd, torch.ops.aten.pad):
+        rewriters.register(operator)(_pad_channels_last)
+        checkers.register(operator)(check)
+
+
+def _keeps_encoding(node: Node) -> bool:
+    """Whether a node's input and output have the same scale and zero point, or none."""
+    near = [*node.all_input_nodes, *node.users]
+    return len({one.args[1:3] for one in near if "quantize_per_tensor" in str(one.target)}) <= 1
+
+
+def _pad_channels_last(node: Node) -> None:
+    """Reorder what a node adds to its picture: pairs of sizes, from the last dimension on."""
+    source, sizes, *others = node.args
+    assert isinstance(sizes, list | tuple)
+    width, height, channels, batch = ([*sizes, *[0] * 8][i : i + 2] for i in range(0, 8, 2))
+    node.args = (source, [*channels, *width, *height, *batch], *others)
 
 
 def convert(graph: GraphModule, example: tuple[Tensor, ...], *, quantized: bool) -> bytes:

@@ -296,6 +296,25 @@ def test_padding_on_one_side_costs_no_transpose(tmp_path, method, gain, transpos
     np.testing.assert_allclose(result, expected, atol=0.02 * np.abs(expected).max())
 
 
+@pytest.mark.slow
+@needs_litert
+@pytest.mark.parametrize(("kind", "name"), [("GELU", "GELU"), ("Hardswish", "HARD_SWISH")])
+def test_operators_without_integer_kernels_are_computed_in_float(tmp_path, kind, name):
+    """XNNPACK takes them then, and the file computes what the graph does."""
+    from torch import nn
+
+    activation = getattr(nn, kind)
+    layers = [nn.Conv2d(3, 8, 3, 2), activation(), nn.Conv2d(8, 8, 3, groups=8), activation()]
+    graph = quantize(model=nn.Sequential(*layers, nn.Conv2d(8, 4, 1)).eval())
+    file = export(graph, tmp_path / "int8.tflite")
+    described = litert.describe(file)
+    assert described.computed_in_float == {name: 2}
+    assert described.not_delegated == {}
+    images = draw_images(4)
+    expected, result = answer_graph(graph, images), answer(litert.load(file, 1), images)
+    assert np.abs(result - expected).max() <= 0.01 * np.abs(expected).max()
+
+
 def count_bytes(file: Path) -> int:
     """Return the size of all constants in a file."""
     from kit.formats.litert.flatbuffer import read_model

@@ -23,6 +23,7 @@ from kit.formats.litert.flatbuffer import (
     Operator,
     Subgraph,
     Tensor,
+    add_operator_code,
     import_schema,
     list_operators,
     name_type,
@@ -82,7 +83,7 @@ def store_weights(model: Model, weights: tuple[ConstantEncoding, ...]) -> None:
         BuildError: the file computes a layer with an operator that takes no int8 weights.
     """
     layers = [(g, op) for name, g, op in list_operators(model) if name == _LAYER]
-    number = _add_code(model)
+    number = add_operator_code(model, "FULLY_CONNECTED", _VERSION)
     for encoding in weights:
         scales = encoding.scales.reshape(-1, *[1] * (encoding.values.ndim - 1))
         values = encoding.values.astype(np.float32) * scales
@@ -99,15 +100,6 @@ def store_weights(model: Model, weights: tuple[ConstantEncoding, ...]) -> None:
             operator.builtinOptions = copy.copy(operator.builtinOptions)
             operator.builtinOptions.asymmetricQuantizeInputs = True  # as XNNPACK always does
     raise_min_runtime(model, _RUNTIME)
-
-
-def _add_code(model: Model) -> int:
-    schema = import_schema()
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    code.version = _VERSION
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
 
 
 def _read(model: Model, graph: Subgraph, operator: Operator) -> NDArray[np.float32]:

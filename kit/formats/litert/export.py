@@ -13,6 +13,7 @@ from kit.formats.litert import strict_converter
 from kit.formats.litert.channels_last import mark_inputs, move_channels, transpose_example
 from kit.formats.litert.dynamic_weights import store_weights, take_weights
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
+from kit.formats.litert.float_kernels import compute_in_float
 from kit.formats.litert.half_weights import store_half
 from kit.formats.litert.integer_weights import store_integers
 from kit.formats.litert.placed_encodings import check_encodings
@@ -72,6 +73,7 @@ def export_model(
         encodings = GraphEncodings((), list_stored(stored))
     check_encodings(file, encodings)
     widen_biases(file)
+    compute_in_float(file)
     if restored is not None:
         store_half(file)
     _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])

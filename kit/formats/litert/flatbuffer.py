@@ -139,6 +139,29 @@ def list_operators(model: Model) -> Iterator[tuple[str, Subgraph, Operator]]:
             yield (code.customCode.decode() if name == "CUSTOM" else name), subgraph, operator
 
 
+def add_operator_code(model: Model, name: str, version: int) -> int:
+    """Add a kind of operator to those of a file; return its index."""
+    schema = import_schema()
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+    code.version = version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def make_operator(code: int, source: int, target: int) -> Operator:
+    """Return an operator without options.
+
+    Args:
+        code: the index of its kind.
+        source: the index of the tensor that it reads.
+        target: of the one that it writes.
+    """
+    operator = import_schema().OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = code, [source], [target]
+    return operator
+
+
 @functools.cache
 def _name_operators() -> dict[int, str]:
     return _invert(import_schema().BuiltinOperator)

@@ -19,6 +19,7 @@ from kit.formats.litert.flatbuffer import (
     Model,
     Subgraph,
     Tensor,
+    add_operator_code,
     import_schema,
     list_operators,
     name_type,
@@ -80,7 +81,7 @@ def _store_channels(model: Model, weights: Sequence[StoredWeight]) -> None:
 
 def _store_groups(model: Model, weights: Sequence[StoredWeight]) -> None:
     layers = [(g, op) for name, g, op in list_operators(model) if name == _LAYER]
-    number = _add_layer_code(model)
+    number = add_operator_code(model, "FULLY_CONNECTED", _LAYER_VERSION)
     for weight in weights:
         matches = [
             (graph, operator)
@@ -95,15 +96,6 @@ def _store_groups(model: Model, weights: Sequence[StoredWeight]) -> None:
             operator.builtinOptions = copy.copy(operator.builtinOptions)
             operator.builtinOptions.asymmetricQuantizeInputs = True  # as XNNPACK always does
     drop_unused_buffers(model)
-
-
-def _add_layer_code(model: Model) -> int:
-    schema = import_schema()
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    code.version = _LAYER_VERSION
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
 
 
 def _is_weight(model: Model, tensor: Tensor, weight: StoredWeight) -> bool:

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.formats.litert.flatbuffer import Model, Subgraph, Tensor, import_schema, name_type
+from kit.formats.litert.flatbuffer import (
+    Model,
+    Subgraph,
+    Tensor,
+    add_operator_code,
+    import_schema,
+    make_operator,
+    name_type,
+)
 
 _MIN_VALUES = 2  # a scalar, such as the bound of a clip, stays as it is
 
@@ -45,12 +53,7 @@ def narrow_constants(model: Model, narrow: Narrow, version: int) -> None:
         narrow: chooses them.
         version: of the operator DEQUANTIZE, the first that reads their types.
     """
-    schema = import_schema()
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-    code.version = version
-    model.operatorCodes.append(code)
-    number = len(model.operatorCodes) - 1
+    number = add_operator_code(model, "DEQUANTIZE", version)
     for graph in model.subgraphs:
         outputs = set(map(int, graph.outputs))
         moved = {}
@@ -61,7 +64,7 @@ def narrow_constants(model: Model, narrow: Narrow, version: int) -> None:
         for operator in graph.operators:
             inputs = map(int, () if operator.inputs is None else operator.inputs)
             operator.inputs = [moved.get(index, index) for index in inputs]
-        made = [_dequantize(number, index, wide) for index, wide in moved.items()]
+        made = [make_operator(number, index, wide) for index, wide in moved.items()]
         graph.operators = [*made, *graph.operators]
     drop_unused_buffers(model)
 
@@ -87,12 +90,6 @@ def _store(model: Model, graph: Subgraph, index: int, narrow_constant: NarrowCon
     constant.buffer, constant.type = len(model.buffers) - 1, narrow_constant.type
     constant.quantization = narrow_constant.quantization
     return len(graph.tensors) - 1
-
-
-def _dequantize(code: int, source: int, target: int) -> object:
-    operator = import_schema().OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = code, [source], [target]
-    return operator
 
 
 def drop_unused_buffers(model: Model) -> None:

@@ -25,7 +25,7 @@ class Padded(nn.Module):
         self.convolution = nn.Conv2d(3, 4, 3, padding=(1, 0), **options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.convolution(self.step(x))
+        return self.convolution(input=self.step(x))
 
 
 def pad_sizes(x: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ def list_steps(graph: torch.fx.GraphModule) -> list[str]:
         (nn.ZeroPad2d((1, 1, 3, 3)), (4, 1)),
         (nn.ConstantPad2d(1, 0.0), (2, 1)),
         (lambda x: functional.pad(x, (2, 2, 1, 1)), (2, 2)),
-        (lambda x: functional.pad(x, pad=(2, 2, 1, 1), mode="constant", value=0.0), (2, 2)),
+        (lambda x: functional.pad(input=x, pad=(2, 2, 1, 1), mode="constant", value=0.0), (2, 2)),
     ],
 )
 def test_zeros_on_both_sides_become_the_padding(step, padding, traced):

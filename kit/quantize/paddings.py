@@ -6,7 +6,6 @@ import copy
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
-from kit.quantize.nodes import as_node
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -51,7 +50,7 @@ def fold_paddings(traced: GraphModule) -> None:
         layer = modules.get(str(node.target)) if node.op == "call_module" else None
         if not isinstance(layer, nn.Conv2d) or layer.padding_mode != "zeros":
             continue
-        source = as_node(node.args[0])
+        source = node.all_input_nodes[0]
         added = _read_zeros(source, modules)
         if added is None or len(source.users) > 1 or isinstance(layer.padding, str):
             continue
@@ -59,7 +58,7 @@ def fold_paddings(traced: GraphModule) -> None:
         padded.padding = tuple(p + a for p, a in zip(layer.padding, added, strict=True))
         padded._reversed_padding_repeated_twice = [p for p in padded.padding[::-1] for _ in "lr"]
         traced.set_submodule(str(node.target), padded)
-        node.replace_input_with(source, as_node(source.args[0]))
+        node.replace_input_with(source, source.all_input_nodes[0])
         traced.graph.erase_node(source)
     traced.delete_all_unused_submodules()
     traced.recompile()

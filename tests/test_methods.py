@@ -71,6 +71,18 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
         ({"keep_float": ("3",), "quantize": "none"}, RecipeError, "keep_float = '3' does nothing"),
         ({"train": "set.zip"}, RecipeError, "train = 'set.zip' does nothing with static"),
         ({"train_steps": 9}, RecipeError, "train_steps = 9 does nothing with static"),
+        ({"observer": "minmax", "quantize": "dynamic"}, RecipeError, "does nothing with dynamic"),
+        ({"corrections": "bias", "quantize": "weights"}, RecipeError, "does nothing with weights"),
+        (
+            {"corrections": "none", "precisions": ("fp32", "fp16")},
+            RecipeError,
+            "corrections = 'none' does nothing with fp32, fp16",
+        ),
+        (
+            {"observer": "minmax", "encodings": "given.json"},
+            RecipeError,
+            "observer = 'minmax' does nothing with the encodings of given.json",
+        ),
     ],
 )
 def test_options_without_effect_are_refused(fields, error, message, tmp_path):

@@ -129,8 +129,6 @@ def built(lowered_here, tmp_path_factory) -> dict[str, Bundle]:
             resolution=32,
             formats=(target,),
             precisions=tuple(precision for name, precision in BUILT if name == target),
-            observer="percentile",
-            corrections="none",
         )
         folder = tmp_path_factory.mktemp("precisions") / target
         bundles[target] = kit.build(recipe, folder, use_cache=False)

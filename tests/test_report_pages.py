@@ -178,6 +178,14 @@ def test_the_gravest_notices_are_shown_and_the_others_folded() -> None:
     assert "No fp32 beside" in items[3]
 
 
+def test_folded_notices_of_one_title_are_one_item() -> None:
+    odd = tuple(sentence(f"odd {number}") for number in range(5))
+    actual = html.render(page.compose([latency(runs=(run("onnx", "static", 4, notices=odd),))]))
+    folded = re.findall(r"<summary><strong>(.*?)</strong></summary>(.*?)</details></li>", actual)
+    (texts,) = (texts for title, texts in folded if title.endswith("(2)."))
+    assert texts == "<p>Odd 3.</p><p>Odd 4.</p>"
+
+
 def test_markdown_has_the_same_tables_as_html() -> None:
     composed = page.compose(everything())
     actual = markdown.render(composed)

@@ -151,17 +151,19 @@ def holds(transport: Transport, token: str) -> bool:
 def _try(transport: Transport, token: str) -> Held | None:
     """Try once to acquire the lock; return None on success, or else its holder."""
     owner = quote([f"{token} {describe_here()}, process {os.getpid()}"])
-    # A lock that vanished in between was broken or released: try again. If no folder can be
-    # made, the second `mkdir` reports why, like a read-only storage.
+    # A lock that vanished in between was broken or released: try again, also if another kit has
+    # made a new one since. If no folder can be made, a second `mkdir` reports why, like a
+    # read-only storage. A failed write removes our own lock only: another kit may have broken
+    # it as incomplete and made its own.
     probe = f"{LOCK}.{token}"
     script = (
         f"mkdir -p {ROOT} && if mkdir {LOCK} 2>/dev/null; "
         f"then {_BEAT} && echo {owner} >{LOCK}/owner && echo taken "
-        f"|| {{ rm -rf {LOCK}; exit 1; }}; "
+        f"|| {{ [ -s {LOCK}/owner ] || rm -rf {LOCK}; exit 1; }}; "
         f"elif [ -d {LOCK} ]; "
         f"then cat {LOCK}/owner 2>/dev/null; echo; cat {LOCK}/beat 2>/dev/null; echo; "
         f"cat /proc/uptime; "
-        f"elif [ -e {LOCK} ]; then mkdir {LOCK}; "
+        f"elif [ -e {LOCK} ] && [ ! -d {LOCK} ]; then mkdir {LOCK}; "
         f"else mkdir {probe} && rmdir {probe} && echo {_GONE}; fi"
     )
     text = ask(transport, script)

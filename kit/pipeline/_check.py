@@ -13,8 +13,9 @@ from kit.recipe import TASK_OPTIONS, Recipe
 from kit.registry import FORMAT_NAMES
 from kit.tasks import get_task, list_tasks
 
-# Options that only methods with training use.
+# Options that only methods with training use, and those of methods that calibrate.
 TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
+CALIBRATION = ("observer", "corrections")
 
 
 def check(recipe: Recipe) -> None:
@@ -64,12 +65,29 @@ def check(recipe: Recipe) -> None:
             f"ranges, with the precisions {', '.join(recipe.precisions or ())}",
             "leave it out, or add int8 to --precision",
         )
-    for name in () if info.trains else TRAINING:
+    if not info.trains:
+        reason = f"with {recipe.quantize}, which trains nothing"
+        _refuse_idle(recipe, TRAINING, reason, "use --quantize qat")
+    if not find_method(recipe).calibrates:
+        makers = ", ".join(recipe.precisions or (recipe.quantize,))
+        reason = f"with {makers}: no activation range is calibrated"
+        _refuse_idle(recipe, CALIBRATION, reason, "make int8 files with --quantize static")
+    elif recipe.encodings is not None:
+        reason = f"with the encodings of {recipe.encodings}, which set every range"
+        _refuse_idle(recipe, ("observer",), reason, "leave out --encodings")
+
+
+def _refuse_idle(recipe: Recipe, options: tuple[str, ...], reason: str, remedy: str) -> None:
+    """Refuse options that the recipe's files are made without.
+
+    Raises:
+        RecipeError: one has another value than its default.
+    """
+    for name in options:
         value = getattr(recipe, name)
         if value != Recipe.model_fields[name].default:
             raise RecipeError(
-                f"{name} = {value!r} does nothing with {recipe.quantize}, which trains nothing",
-                "leave it out, or use --quantize qat",
+                f"{name} = {value!r} does nothing {reason}", f"leave it out, or {remedy}"
             )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kit import __version__
 from kit.report import csv, palette, text
+from kit.report.notices import Remark
 from kit.report.page import Page, caption
 from kit.report.script import load_script
 from kit.report.svg import FONT, Drawing
@@ -35,7 +37,8 @@ def render(page: Page) -> str:
         page=page,
         caption=caption,
         inline=_inline,
-        shown_notices=_SHOWN_NOTICES,
+        shown_notices=page.notices[:_SHOWN_NOTICES],
+        folded_notices=_group_by_title(page.notices[_SHOWN_NOTICES:]),
         csv=csv.make_link,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
@@ -44,6 +47,14 @@ def render(page: Page) -> str:
         font=Markup(FONT),  # noqa: S704
         version=__version__,
     )
+
+
+def _group_by_title(notices: Sequence[Remark]) -> dict[str, list[str]]:
+    """Return the texts of notices by their title, in the order of the first."""
+    groups: dict[str, list[str]] = {}
+    for notice in notices:
+        groups.setdefault(notice.title, []).append(notice.text)
+    return groups
 
 
 def _presentable(value: object) -> object:

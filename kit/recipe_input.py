@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -104,7 +105,9 @@ def make_recipe(model: str, **fields: object) -> Recipe:
     """
     _check_precisions(fields.get("precisions"))
     try:
-        recipe = Recipe.model_validate({"model": model, **_source_defaults(model), **fields})
+        recipe = Recipe.model_validate(
+            {"model": model, **_source_defaults(model), **_read_sides(fields), **fields}
+        )
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
@@ -128,6 +131,21 @@ def _source_defaults(model: object) -> dict[str, object]:
         "resolution": source.find_side(reference.name),
         "task": source.find_task(reference.name),
     }
+
+
+def _read_sides(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the size of the input that a file of preprocessing has, unless one is given.
+
+    Raises:
+        RecipeError: the file describes no preprocessing.
+    """
+    preprocess = fields.get("preprocess")
+    if not isinstance(preprocess, str) or not {"resolution", "input_width"}.isdisjoint(fields):
+        return {}
+    from kit.models.presets import find_preset
+
+    sides = find_preset(preprocess).sides
+    return {} if sides is None else {"resolution": sides}
 
 
 def _hint(name: str) -> str:

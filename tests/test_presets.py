@@ -55,7 +55,7 @@ def test_timm(size, sides, interpolation, crop_mode, tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"architecture": "x", "pretrained_cfg": config}))
     image = noise(*size)
-    actual = to_array(image, describe(preprocess=str(file), resolution=sides))
+    actual = to_array(image, describe(preprocess=str(file)))
     assert actual.shape == (3, *sides)
     np.testing.assert_allclose(actual, create_transform(**config)(image), atol=1e-6)
 
@@ -99,6 +99,7 @@ def test_files_of_transformers_and_of_kit(tmp_path):
     settings = {"image_processor_type": "ViTImageProcessor", "resample": 3, "do_normalize": True}
     settings |= {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3}
     file.write_text(json.dumps(settings | {"image_std": [0.25] * 3}))
+    assert kit.make_recipe("mobilenet_v2", preprocess=str(file)).sides == (32, 32)
     pre = describe(preprocess=str(file), resolution=(48, 64))
     image = noise(90, 61)
     pixels = np.asarray(image.resize((64, 48), Image.Resampling.BICUBIC)) / 255
@@ -107,7 +108,7 @@ def test_files_of_transformers_and_of_kit(tmp_path):
     )
     given = describe(preprocess="keras:caffe", resolution=48)
     file.write_text(json.dumps({"preprocessing": given.model_dump(mode="json")}))
-    again = describe(preprocess=str(file), resolution=48)
+    again = describe(preprocess=str(file))
     assert again.model_dump() == given.model_dump()
 
 

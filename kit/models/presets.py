@@ -8,7 +8,7 @@
     FILE            JSON: the ``preprocessor_config.json`` of transformers, the ``config.json`` of
                     timm on the Hugging Face hub, or a bundle's manifest
 
-Each is for an input of any size: where a file has a size of its own, `Recipe.resolution` wins.
+Each is for an input of any size. The size in a file is the input's, unless the recipe has one.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class PicturePreset:
         crop_share: takes the place of `resize_ratio`.
         fit: see `kit.manifest.preprocessing.Preprocessing`.
         interpolation: of the resize.
+        sides: height and width of the input, in pixels, if they are in the file.
     """
 
     mean: Numbers = IMAGENET_MEAN
@@ -56,6 +57,7 @@ class PicturePreset:
     crop_share: float | None = None
     fit: Fit = "shorter-side"
     interpolation: Interpolation = "bilinear-antialias"
+    sides: tuple[int, int] | None = None
 
 
 def _keras(mean: Numbers, std: Numbers, color: Color = "RGB") -> PicturePreset:
@@ -128,7 +130,16 @@ def _of_timm(name: str, config: Mapping[str, object]) -> PicturePreset:
         raise _refusal(name, f"the interpolation or crop {[*deviations, mode]}")
     check_colors(name, mean, std)
     fit: Fit = "stretch" if mode == "squash" else "shorter-side"
-    return PicturePreset(mean, std, "RGB", 1.0, float(share), fit, interpolation)
+    sides = _sides(config.get("input_size"))
+    return PicturePreset(mean, std, "RGB", 1.0, float(share), fit, interpolation, sides)
+
+
+def _sides(shape: object) -> tuple[int, int] | None:
+    """Return height and width of an input's shape [C, H, W] in a file; None for anything else."""
+    if not isinstance(shape, list) or len(shape) != 3:
+        return None
+    height, width = shape[1:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def _of_transformers(name: str, settings: Mapping[str, object]) -> PicturePreset:
@@ -143,6 +154,7 @@ def _of_transformers(name: str, settings: Mapping[str, object]) -> PicturePreset
         None,
         converted.fit,
         converted.interpolation,
+        (converted.side, converted.side),
     )
 
 
@@ -157,7 +169,14 @@ def _of_bundle(path: Path, fields: Mapping[str, object]) -> PicturePreset:
     assert height is not None  # as the schema checks
     fit: Fit = "stretch" if pre.fit == "stretch" else "shorter-side"
     return PicturePreset(
-        pre.mean, pre.std, pre.color, height / pre.crop, None, fit, pre.interpolation
+        pre.mean,
+        pre.std,
+        pre.color,
+        height / pre.crop,
+        None,
+        fit,
+        pre.interpolation,
+        (pre.crop, pre.crop_width or pre.crop),
     )
 
 

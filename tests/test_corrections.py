@@ -190,6 +190,26 @@ def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
     assert minimum[4] == 1, "a channel that may reach the clip is left alone"
 
 
+@pytest.mark.parametrize("active", [0, 3])
+@pytest.mark.parametrize("name", ["equalize", "cle"])
+def test_a_channel_that_calibration_hardly_activates_keeps_its_scale(name, active):
+    """Its largest value is not known: scaled up, it would reach the clip with other pictures."""
+    from kit.quantize.graph import fold
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU6(), nn.Conv2d(2, 2, 3, groups=2)).eval()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([1.0, 1.0]).view(2, 1, 1, 1))
+        net[0].bias.copy_(torch.tensor([0.0, -1.0]))  # the second needs a pixel above 1
+        net[2].weight.mul_(1000)  # so that CLE scales the first layer up
+    images = torch.rand(40, 1, 5, 5)
+    images[:active] *= 1.01 / images[:active].amax((1, 2, 3), keepdim=True)
+    folded = fold(net, images)
+    get_correction(name).apply(folded, images, "per-channel")
+    bright = 5 * torch.rand(4, 1, 5, 5)
+    torch.testing.assert_close(folded(bright)[:, 1], net(bright)[:, 1])
+
+
 def test_compensated_rounding_is_nearer_than_rounding_to_nearest():
     from kit.corrections.rounding import compensate
 

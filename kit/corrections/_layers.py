@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Layer = nn.Conv2d | nn.Linear
 
 BATCH = 8
+# Minimum number of samples in which a channel must be active. EfficientNet-Lite0 has 2 % of
+# channels that are zero in all of 64 pictures; scaled by the largest factor, they reached the clip
+# in other pictures: 18 dB were left of the float network. It keeps 44 dB with 16, 36 with 8.
+KNOWN = 16
 
 
 @dataclass(frozen=True)
@@ -117,34 +121,51 @@ class ChannelMaxima:
 
     Attributes:
         maxima: [C] for each node.
+        active: [C] for each node: number of samples with a value above zero.
+        samples: number of samples for each node.
     """
 
     def __init__(self, model: GraphModule, nodes: set[Node]) -> None:
         self._model = model
         self._nodes = nodes
         self.maxima: dict[Node, Tensor] = {}
+        self.active: dict[Node, Tensor] = {}
+        self.samples: dict[Node, int] = {}
 
     def wants(self, node: Node) -> bool:
         """Return whether it is one of the nodes."""
         return node in self._nodes
 
     def add(self, node: Node, value: Tensor) -> None:
-        """Update the maxima with the output of a node."""
+        """Update the maxima with the output [N, ...] of a node."""
         import torch
 
         axis = channel_axis(layer(self._model, node.all_input_nodes[0]), value)
-        high = value.amax([d for d in range(value.dim()) if d != axis])
-        previous = self.maxima.get(node)
-        self.maxima[node] = high if previous is None else torch.maximum(previous, high)
+        high = value.movedim(axis, 1).flatten(2).amax(2) if value.dim() > 2 else value
+        maxima, active = high.amax(0), (high > 0).sum(0)
+        if node in self.maxima:
+            maxima = torch.maximum(maxima, self.maxima[node])
+            active = active + self.active[node]
+        self.maxima[node], self.active[node] = maxima, active
+        self.samples[node] = self.samples.get(node, 0) + len(value)
 
 
 def channel_maxima(
     model: GraphModule, examples: ExamplesLike, nodes: set[Node]
 ) -> dict[Node, Tensor]:
-    """Return the maximum per channel [C] of some nodes, over all examples."""
+    """Return the maximum per channel [C] of some rectified nodes, over all examples.
+
+    It is infinite where fewer than `KNOWN` samples, or half of them, have a value above zero: the
+    maximum of such a channel is not known.
+    """
     from kit.quantize.examples import as_examples
     from kit.quantize.statistics import collect
 
-    maxima = ChannelMaxima(model, nodes)
-    collect(model, as_examples(examples).split(BATCH), (maxima,))
-    return maxima.maxima
+    measured = ChannelMaxima(model, nodes)
+    collect(model, as_examples(examples).split(BATCH), (measured,))
+    return {
+        node: maxima.masked_fill(
+            measured.active[node] < min(KNOWN, measured.samples[node] / 2), float("inf")
+        )
+        for node, maxima in measured.maxima.items()
+    }

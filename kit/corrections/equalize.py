@@ -47,10 +47,18 @@ def apply(
 
 
 def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
-    """Return the factor [channels] by which the first layer grows, from its largest outputs."""
+    """Return the factor [channels] by which the first layer grows, from its largest outputs.
+
+    Args:
+        pair: of layers.
+        maxima: of `channel_maxima`; a channel whose maximum is not known keeps its scale.
+    """
     import torch
 
-    target = torch.tensor(pair.clip) if pair.clip < float("inf") else maxima.max() * HEADROOM
+    known = maxima[maxima.isfinite()]
+    if not len(known):
+        return torch.ones_like(maxima)
+    target = torch.tensor(pair.clip) if pair.clip < float("inf") else known.max() * HEADROOM
     factor = (target / (HEADROOM * maxima).clamp_min(1e-3)).clamp(1.0, MAX_FACTOR)
     if is_depthwise(pair.second):
         return factor

@@ -97,12 +97,14 @@ class CatalogueEntry:
         text: the fact; a template with the names of `values`.
         hint: what the user can do about it, as a template; empty if nothing.
         values: kinds by name.
+        merged_text: the fact of several notices, where ranges of the values would mislead.
     """
 
     severity: Severity
     text: str
     hint: str = ""
     values: Mapping[str, ValueKind] = field(default_factory=dict)
+    merged_text: str = ""
 
 
 _OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}
@@ -182,6 +184,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "samples cluster around two times, {low} and {high}, so the median describes neither",
         f"look at the plot, {_QUIETER}",
         {"low": _MS, "high": _MS},
+        "samples cluster around two times each, so the medians describe neither",
     ),
     "samples.slower": CatalogueEntry(
         "warning",

@@ -119,7 +119,7 @@ def render(notices: Notice | Sequence[Notice], hint: bool = True) -> str:
     if entry is None:  # of a newer kit
         values = ", ".join(f"{name} {value}" for name, value in group[0].values.items())
         return f"{group[0].code}: {values}" if values else group[0].code
-    text = fill(entry.text, group)
+    text = fill(entry.merged_text if len(group) > 1 and entry.merged_text else entry.text, group)
     return f"{text}: {fill(entry.hint, group)}" if hint and entry.hint else text
 
 

@@ -164,13 +164,16 @@ def test_notices_that_differ_otherwise_stay_separate_in_order() -> None:
     assert [abouts for _, abouts in groups] == [[0, 6], [1], [2], [3], [4], [5]]
 
 
-def test_two_groups_of_samples_in_several_rows_are_one_line_with_ranges() -> None:
-    times = ((3.4, 5.3), (4.5, 6.7))
+def test_two_groups_of_samples_in_several_rows_are_one_line_without_times() -> None:
+    """Ranges over rows would overlap: 3.4 to 5.5 and 5.3 to 6.7 ms describe no row."""
+    times = ((3.4, 5.3), (5.5, 6.7))
     ((shown, abouts),) = reports(
         *(new_notice("samples.two-groups", low=a, high=b) for a, b in times)
     )
     assert abouts == [0, 1]
-    assert shown.startswith("samples cluster around two times, 3.4 to 4.5 ms and 5.3 to 6.7 ms, so")
+    assert shown.startswith("samples cluster around two times each, so the medians")
+    single = render(new_notice("samples.two-groups", low=3.4, high=5.3))
+    assert single.startswith("samples cluster around two times, 3.4 ms and 5.3 ms, so the median")
 
 
 def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equal() -> None:

@@ -271,10 +271,17 @@ def test_the_same_file_of_two_bundles_is_compared(scale, count, expected) -> Non
     assert line.head.note == f"of {slow}, against that of {fast}"
     words = [", ".join(filter(None, (cell.text, cell.note))) for cell in line.cells]
     assert words == [times, verdict]
-    sentences = headline.write(report).details
+    written = headline.write(report)
     assert (
-        f"int8 .onnx of {slow} takes {times[:4]} times the time of that of {fast}." in sentences
-    ) == (verdict == "slower")
+        written.sentence
+        == {
+            "slower": f"int8 .onnx of {slow} takes {times[:4]} ({times[7:]}) times as long as that of "
+            f"{fast}.",
+            "no difference": f"No file takes longer in one of {fast} and {slow}.",
+            "not known": f"Whether one of {fast} and {slow} is slower is not known for int8 .onnx.",
+        }[verdict]
+    )
+    assert ("not the quotient of the medians" in " ".join(written.details)) == (verdict == "slower")
 
 
 def test_bundles_of_different_measurements_are_not_compared() -> None:
@@ -295,7 +302,7 @@ def test_the_headline_is_computed(report: Report) -> None:
         "0.4 points of top-1 lost."
     )
     assert [d.replace(text.NBSP, " ") for d in result.details] == [
-        "Its file has 3.76 MB instead of 14.25 MB.",
+        "Its file is 3.76 MB instead of 14.25 MB.",
         "On 468 pictures a top-1 difference below 1.8 points may be chance; "
         "the first answers agree on 96.0 %.",
         "int8 .ptl is 1.3× slower than its own fp32 here.",

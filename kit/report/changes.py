@@ -5,7 +5,7 @@ Results do not tell which bundle was named first, so the faster one is the basel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kit.report import cells, text
@@ -14,7 +14,7 @@ from kit.report.contexts import Setting
 from kit.report.rows import Report, Row
 from kit.report.tables import Table
 from kit.results import rounds
-from kit.results.statistics import Speedup
+from kit.results.statistics import Interval, Speedup
 
 FLOOR = 0.01  # as in `kit bench`: smaller differences do not matter to users
 
@@ -60,14 +60,49 @@ def _compare(rows: list[Row]) -> Iterator[BundleComparison]:
             yield BundleComparison(fast, slow, rounds.speedup(slow_run, fast_run))
 
 
-def write_sentences(changes: list[BundleComparison]) -> Iterator[str]:
-    """Return a sentence for each file that takes longer in one bundle."""
-    for one in changes:
-        if one.verdict == "slower":
-            yield (
-                f"{one.slow.name} of {one.slow.bundle.name} takes {text.precise(one.times.ratio)} "
-                f"times the time of that of {one.fast.bundle.name}."
-            )
+def write_verdict(changes: Sequence[BundleComparison]) -> str:
+    """Return the sentence that answers which bundle is slower."""
+    slower = _list_slower(changes)
+    if slower:
+        return _write_change(slower[0])
+    names = " and ".join(
+        dict.fromkeys(row.bundle.name for one in changes for row in (one.fast, one.slow))
+    )
+    unknown = [one for one in changes if one.verdict == "not known"]
+    if not unknown:
+        return f"No file takes longer in one of {names}."
+    files = ", ".join(one.slow.name for one in unknown)
+    return f"Whether one of {names} is slower is not known for {files}."
+
+
+def write_sentences(changes: Sequence[BundleComparison]) -> Iterator[str]:
+    """Yield a sentence for each other file that takes longer, and how it was compared."""
+    slower = _list_slower(changes)
+    yield from (_write_change(one) for one in slower[1:])
+    if slower:
+        yield (
+            "The ratio compares the quiet moments of processes that took turns; it is not the "
+            "quotient of the medians."
+        )
+
+
+def _list_slower(changes: Sequence[BundleComparison]) -> list[BundleComparison]:
+    """Return the files that take longer in one bundle, the largest difference first."""
+    slower = (one for one in changes if one.verdict == "slower")
+    return sorted(slower, key=lambda one: one.times.ratio, reverse=True)
+
+
+def _write_change(one: BundleComparison) -> str:
+    interval = one.times.interval
+    ends = "" if interval is None else f" ({' to '.join(map(text.precise, _ends(interval)))})"
+    return (
+        f"{one.slow.name} of {one.slow.bundle.name} takes {text.precise(one.times.ratio)}{ends} "
+        f"times as long as that of {one.fast.bundle.name}."
+    )
+
+
+def _ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
 
 
 def tabulate(report: Report) -> Table:
@@ -77,7 +112,7 @@ def tabulate(report: Report) -> Table:
     for setting in report.settings:
         for one in find_changes(report, setting):
             interval = one.times.interval
-            ends = [] if interval is None else [interval.low, interval.high]
+            ends = () if interval is None else _ends(interval)
             note = " to ".join(map(text.precise, ends)) or "too few processes"
             slower = one.verdict == "slower"
             names = f"of {one.slow.bundle.name}, against that of {one.fast.bundle.name}"

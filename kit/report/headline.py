@@ -25,7 +25,10 @@ class Headline:
 
 
 def write(report: Report) -> Headline:
-    """Return the headline: the fastest int8 row of a real device, and its loss of accuracy."""
+    """Return the headline: the fastest int8 row of a real device, and its loss of accuracy.
+
+    Where the same file of several bundles was measured together, it is which one is slower.
+    """
     if not report.rows:
         return Headline(processors.write_sentence(report.processors), ())
     real = [setting for setting in report.settings if not setting.virtual]
@@ -35,10 +38,13 @@ def write(report: Report) -> Headline:
     rows = report.rows_in(setting)
     lead = min(report.newest_in(setting), key=lambda row: (not row.quantized, _median(row)))
     place = f"On {setting.device.name}, " if len(real) > 1 else ""
+    compared = changes.find_changes(report, setting)
+    first = changes.write_verdict(compared) if compared else _sentence(lead)
     return Headline(
-        place + _sentence(lead),
+        place + first,
         (
-            *changes.write_sentences(changes.find_changes(report, setting)),
+            *changes.write_sentences(compared),
+            *([_sentence(lead)] if compared else ()),
             *_size(lead, report),
             *_noise(lead.accuracy),
             *_slower(rows),
@@ -135,7 +141,7 @@ def _size(lead: Row, report: Report) -> Iterator[str]:
         same = row.key.format == lead.key.format and row.bundle.model == lead.bundle.model
         if own and row.artifact and lead.quantized and same and not row.quantized:
             yield (
-                f"Its file has {text.megabytes(own.size)}{NBSP}MB instead of "
+                f"Its file is {text.megabytes(own.size)}{NBSP}MB instead of "
                 f"{text.megabytes(row.artifact.size)}{NBSP}MB."
             )
             return

@@ -52,13 +52,22 @@ class Section:
 
 
 @dataclass(frozen=True)
+class ProcessorsSection:
+    """Answers on processors, most of them emulated."""
+
+    heading: str
+    note: str
+    table: Table
+
+
+@dataclass(frozen=True)
 class Page:
     """A whole report.
 
     Attributes:
         when: the dates of the results.
         untimed: table of evaluations without timing, None if there are none.
-        processors: table of answers on other processors, None if there are none.
+        processors: answers on other processors, None if there are none.
         pictures: plots over all settings.
         details: non-empty tables with all numbers.
     """
@@ -69,7 +78,7 @@ class Page:
     notices: tuple[Remark, ...]
     sections: tuple[Section, ...]
     untimed: Table | None
-    processors: Table | None
+    processors: ProcessorsSection | None
     pictures: tuple[Drawing, ...]
     details: tuple[Table, ...]
     reading: tuple[tuple[str, str], ...] = words.READING
@@ -102,8 +111,19 @@ def compose(results: Sequence[AnyResult]) -> Page:
         sections=tuple(_section(setting, report, drawn) for setting in report.settings),
         untimed=tables.untimed(report) if report.untimed else None,
         pictures=tuple(p for p in drawn if _letter(p) is None),
-        processors=processors.overview(report.processors) if report.processors else None,
+        processors=_processors(report),
         details=tuple(table for table in details if table.lines),
+    )
+
+
+def _processors(report: Report) -> ProcessorsSection | None:
+    results = report.processors
+    if not results:
+        return None
+    return ProcessorsSection(
+        processors.write_heading(results),
+        processors.write_note(results),
+        processors.overview(results),
     )
 
 
@@ -158,6 +178,7 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
         ("Versions", _listed(setting.versions)),
         ("Environment", _listed(setting.environment)),
         ("Plan", "; ".join(dict.fromkeys(_plan(run.plan) for run in runs))),
+        ("Processes", spread([len(run.processes) for run in runs], "{:.0f}") + " of each file"),
         ("Measured", "; ".join(dict.fromkeys(_moment(r) for r, _ in setting.members))),
     ]
 
@@ -174,6 +195,12 @@ def _moment(result: LatencyResult) -> str:
 def _plan(plan: Plan) -> str:
     return (
         f"{plan.name}: warm-up of {plan.warmup_runs} runs and {plan.warmup_seconds:g} s, then "
-        f"{plan.runs} samples and {plan.seconds:g} s in each of "
-        f"{text.count(plan.repeats, 'fresh process', 'fresh processes')}"
+        f"{plan.runs} samples and {plan.seconds:g} s in each of {_write_processes(plan)}"
     )
+
+
+def _write_processes(plan: Plan) -> str:
+    maximum = max(plan.repeats, plan.max_repeats or 0, plan.max_pairs or 0)
+    if maximum > plan.repeats:
+        return f"{plan.repeats} to {maximum} fresh processes"
+    return text.count(plan.repeats, "fresh process", "fresh processes")

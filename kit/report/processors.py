@@ -49,6 +49,27 @@ def overview(results: Results) -> Table:
     return Table("processors", caption, tuple(columns), lines, "Processor")
 
 
+def write_heading(results: Results) -> str:
+    """Return the heading of the table."""
+    return "On other processors" if _list_emulated(results) else "Answers"
+
+
+def write_note(results: Results) -> str:
+    """Return the sentence above the table: what of it is emulated."""
+    emulated = _list_emulated(results)
+    if not emulated:
+        return "By the processor that is named, nothing is emulated; times are not shown."
+    return (
+        f"Emulated: {', '.join(emulated)}. The answers are those of the processor's instructions, "
+        "and times are not shown."
+    )
+
+
+def _list_emulated(results: Results) -> list[str]:
+    names = (one.name for result in results for one in result.processors if one.emulator)
+    return list(dict.fromkeys(names))
+
+
 def _processor_head(processor: ProcessorRef) -> Head:
     marks = ("emulated",) if processor.emulator else ()
     return Head(processor.name, processor.about, "", marks)

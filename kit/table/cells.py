@@ -16,7 +16,7 @@ from kit.results.statistics import Interval
 from kit.table.overview import Overview, TableRow
 
 EMPTY = Cell("")
-VIRTUAL = "emulated, never ranked"
+VIRTUAL = "not a phone, never ranked"
 
 
 def tabulate(overview: Overview) -> Table:

@@ -48,13 +48,15 @@ def notes(overview: Overview) -> list[str]:
         lines.append(f"Accuracy on {text.count(one.row.images, unit)} of {one.pictures}{left}.")
     if len(sets) > 1:
         lines.append("Rows on different pictures do not compare.")
-    measured = {row.timing.measurement for row in overview.rows if row.timing}
+    rows = [*overview.rows, *(row for _, others in overview.others for row in others)]
+    timings = [row.timing for row in rows if row.timing]
+    measured = {timing.measurement for timing in timings}
     if len(measured) > 1:
         lines.append(
             f"The times are of {len(measured)} measurements, which were not interleaved: "
             "small differences between them say nothing."
         )
-    elif measured:
+    elif any(len(timing.run.processes) > 1 for timing in timings):
         lines.append("The times are of one measurement: processes of all files took turns.")
     if any(row.front for row in overview.rows):
         lines.append(
@@ -62,7 +64,9 @@ def notes(overview: Overview) -> list[str]:
             "one of them; differences within the intervals are noise."
         )
     if any(setting.virtual for setting, _ in overview.others):
-        lines.append("Times of emulated devices are those of the emulator: they rank nothing.")
+        lines.append(
+            "Times of virtual and emulated devices say nothing of a phone: they rank nothing."
+        )
     return lines
 
 

@@ -64,7 +64,7 @@ def notes(overview: Overview) -> list[str]:
             "one of them; differences within the intervals are noise."
         )
     if any(setting.virtual for setting, _ in overview.others):
-        lines.append(
+        lines.append("Times of virtual and emulated devices rank nothing: they are not a phone's.")
             "Times of virtual and emulated devices say nothing of a phone: they rank nothing."
         )
     return lines

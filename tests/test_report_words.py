@@ -272,11 +272,11 @@ def test_the_same_file_of_two_bundles_is_compared(scale, count, expected) -> Non
     words = [", ".join(filter(None, (cell.text, cell.note))) for cell in line.cells]
     assert words == [times, verdict]
     written = headline.write(report)
+    ratio = f"{times[:4]} ({times[7:]}) times as long as that of {fast}."
     assert (
         written.sentence
         == {
-            "slower": f"int8 .onnx of {slow} takes {times[:4]} ({times[7:]}) times as long as that of "
-            f"{fast}.",
+            "slower": f"int8 .onnx of {slow} takes {ratio}",
             "no difference": f"No file takes longer in one of {fast} and {slow}.",
             "not known": f"Whether one of {fast} and {slow} is slower is not known for int8 .onnx.",
         }[verdict]

@@ -64,9 +64,7 @@ def notes(overview: Overview) -> list[str]:
             "one of them; differences within the intervals are noise."
         )
     if any(setting.virtual for setting, _ in overview.others):
-        lines.append("Times of virtual and emulated devices rank nothing: they are not a phone's.")
-            "Times of virtual and emulated devices say nothing of a phone: they rank nothing."
-        )
+        lines.append("Times of virtual and emulated devices rank nothing: they are no phone's.")
     return lines
 
 

@@ -64,7 +64,7 @@ def notes(overview: Overview) -> list[str]:
             "one of them; differences within the intervals are noise."
         )
     if any(setting.virtual for setting, _ in overview.others):
-        lines.append("Times of virtual and emulated devices rank nothing: they are no phone's.")
+        lines.append("Times of virtual and emulated devices are no phone's: they rank nothing.")
     return lines
 
 

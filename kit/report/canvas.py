@@ -57,7 +57,7 @@ _STYLE: dict[RcKeyType, object] = {
 class Margins:
     """Room around the axes, in points."""
 
-    left: float = 10
+    left: float = 16
     right: float = 10
     top: float = 4
     bottom: float = 38

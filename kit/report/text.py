@@ -18,7 +18,7 @@ def significant(value: float) -> str:
         return f"{value:.0f}"
     if value >= 10:
         return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+    return f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
 
 
 def megabytes(size: int) -> str:

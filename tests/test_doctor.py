@@ -342,7 +342,10 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
 def test_what_two_files_share_is_said_once(tiny_bundle, tmp_path):
     def change(fields) -> None:
         lite, onnx = fields["artifacts"]
-        fields["artifacts"] = (lite, onnx.model_copy(update={"format": "lite", "precision": "int8"}))
+        fields["artifacts"] = (
+            lite,
+            onnx.model_copy(update={"format": "lite", "precision": "int8"}),
+        )
         fields["notices"] = (new_notice("weights.random"),) * 2
 
     other = rewrite(tiny_bundle, tmp_path / "other", {"x": np.zeros(1)}, change)

@@ -10,11 +10,13 @@ import shlex
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 from bundle_samples import draw, picture
 
 from kit import cli, formats
 from kit.bundles.bundle import Bundle
+from kit.commands.common.option_words import list_advice
 from kit.commands.common.output_checks import choose_file
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES
 
@@ -575,6 +577,80 @@ MISTAKES = [
         "did you mean tiny?",
     ),
     (
+        "build mobilenet_v2 --int8",
+        2,
+        "kit build has no option --int8",
+        "use --precision int8",
+    ),
+    ("build mobilenet_v2 --half", 2, "kit build has no option --half", "use --precision fp16"),
+    (
+        "build mobilenet_v2 --target lite",
+        2,
+        "kit build has no option --target",
+        "use --format NAME",
+    ),
+    (
+        "build mobilenet_v2 --imgsz=160",
+        2,
+        "kit build has no option --imgsz",
+        "use --input SIDE, such as --input 224",
+    ),
+    (
+        "bench tiny --int8",
+        2,
+        "kit bench has no option --int8",
+        "use --format FILE, such as onnx-int8, a file of the bundle",
+    ),
+    (
+        "bench tiny --warmup 10",
+        2,
+        "kit bench has no option --warmup",
+        "each process warms up as it is; --official does so for longer",
+    ),
+    (
+        "bench tiny --iterations 10",
+        2,
+        "kit bench has no option --iterations",
+        "use --repeats N for more processes, or --official for more samples of each",
+    ),
+    (
+        "bench tiny --pairs 128",
+        2,
+        "--pairs is for bundles side by side, and there is one",
+        "name another, or use --repeats N",
+    ),
+    ("eval tiny --data pics", 2, "kit eval has no option --data", "use --images DIR_OR_ZIP"),
+    (
+        "eval tiny pics",
+        2,
+        "kit eval takes one BUNDLE, and pics is another word",
+        "use --images pics",
+    ),
+    (
+        "eval tiny --images pics one.txt",
+        2,
+        "kit eval takes one BUNDLE, and one.txt is another word",
+        "leave it out",
+    ),
+    (
+        "build mobilenet_v2 best.pth",
+        2,
+        "kit build takes one MODEL, and best.pth is another word",
+        "use --weights best.pth, or --calibrate best.pth for pictures",
+    ),
+    (
+        "verify tiny --device S",
+        2,
+        "kit verify has no option --device",
+        "`kit predict` or `kit bench` with --device compares answers on a device",
+    ),
+    (
+        "app bench tiny --warmup 3",
+        2,
+        "kit app bench has no option --warmup",
+        "each process warms up as it is; --official does so for longer",
+    ),
+    (
         "run mobilenet_v2 --device nosuch -o out",
         9,
         "there is no device 'nosuch'",
@@ -675,6 +751,20 @@ def test_words_of_other_tools_get_a_hint() -> None:
     assert set(precisions.values()) <= set(PRECISION_NAMES.list_all())
     assert set(cli.ALIASES.values()) <= set(cli.COMMANDS)
     assert not cli.ALIASES.keys() & cli.COMMANDS.keys()
+
+
+def test_words_for_options_are_of_none_and_lead_to_one() -> None:
+    rows = list(list_advice())
+    assert len({(command, word) for command, word, _ in rows}) == len(rows)
+    for path, word, advice in rows:
+        command: click.Command = cli.main
+        for name in path.split():
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(command), name)
+        options = {name for one in command.params for name in one.opts}
+        assert word not in options, (path, word)
+        if advice.startswith("-"):
+            assert advice.split()[0] in options, (path, word, advice)
 
 
 def test_an_output_in_a_folder_is_named_after_the_bundle_and_replaces_nothing(

@@ -215,7 +215,7 @@ MISTAKES = [
     (
         "build mobilenet_v2 --granularity per_channel",
         3,
-        "granularity = 'per_channel': input should be 'per-channel' or 'per-tensor'",
+        "granularity = 'per_channel': it must be 'per-channel' or 'per-tensor'",
         "`kit build --help` says what --granularity takes",
     ),
     (
@@ -239,7 +239,7 @@ MISTAKES = [
     (
         "build mobilenet_v2 --resolution 16",
         3,
-        "resolution = 16: input should be greater than or equal to 32",
+        "resolution = 16: it must be 32 or more",
         "use a resolution from 32 to 1024, for example 224",
     ),
     (
@@ -295,14 +295,13 @@ MISTAKES = [
     (
         "build mobilenet_v2 -o photo.png",
         7,
-        "photo.png exists and is not a bundle, which is a folder, but a file",
+        "photo.png exists and is not a bundle: it is a file, not a folder",
         "choose another folder with -o, or remove it",
     ),
     (
         "build mobilenet_v2 -o pics",
         7,
-        "pics exists and is not a bundle that can be replaced: pics is not a bundle: "
-        "cannot read bundle.json (No such file or directory)",
+        "pics exists and is not a bundle: it has no bundle.json",
         "choose another folder with -o, or remove it",
     ),
     (
@@ -444,6 +443,36 @@ MISTAKES = [
         "`kit bench -o FILE` writes one",
     ),
     (
+        "report x.json -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "report x.json -o one.txt/report",
+        7,
+        "cannot write to one.txt/report: a file is where its folder should be",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "run mobilenet_v2 -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "app build tiny -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "app test -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
         "report nothing.json",
         3,
         "cannot read the result nothing.json: No such file or directory",
@@ -473,7 +502,7 @@ MISTAKES = [
     (
         "cost mobilenet_v2 --width 0",
         3,
-        "width = 0.0: input should be greater than 0",
+        "width = 0.0: it must be more than 0",
         "`kit build --help` says what --width takes",
     ),
     ("show tiny --format tflite", 2, "there is no format called 'tflite'", "did you mean litert?"),

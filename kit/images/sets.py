@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from kit.documents import reason, text_of
-from kit.errors import PictureError, brief
+from kit.errors import PictureError, brief, count_of
 from kit.files import untrusted
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
 from kit.images.labels import Classes, Named, compose
@@ -247,7 +247,7 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
     for line, row in _rows(path):
         if len(row) != 2:
             raise PictureError(
-                f"line {line} of {path} has {len(row)} columns, not 2",
+                f"line {line} of {path} has {count_of(len(row), 'column')}, not 2",
                 "each line is path,label; put a name that has a comma in quotes",
             )
         path_in_csv, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]

@@ -6,6 +6,7 @@ people take for them.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -233,7 +234,7 @@ MISTAKES = [
     (
         "build mobilenet_v2 --input 160x128 --dynamic batch=8",
         3,
-        "dynamic = 'batch=8': it is not batch=1..n, the number of samples in one inference",
+        "dynamic = 'batch=8': it is not batch=1..N, the number of samples in one inference",
         "`kit build --help` says what --dynamic takes",
     ),
     (
@@ -794,6 +795,13 @@ def test_words_for_options_are_of_none_and_lead_to_one() -> None:
         assert word not in options, (path, word)
         if advice.startswith("-"):
             assert advice.split()[0] in options, (path, word, advice)
+
+
+def test_a_format_that_a_bundle_lacks_has_the_exit_code_of_the_page() -> None:
+    text = Path(__file__).parents[1].joinpath("docs/eval.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.M))
+    assert "no file of the format" in rows["4"]
+    assert "bundle" not in rows["2"]
 
 
 def test_an_output_in_a_folder_is_named_after_the_bundle_and_replaces_nothing(

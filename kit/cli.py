@@ -146,6 +146,11 @@ def _run(arguments: list[str] | None) -> int:
         terminal.print_error(exc.message, exc.hint)
         return exc.exit_code
     except click.UsageError as exc:
+        from kit.commands.common import option_words
+
+        if (explained := option_words.explain(exc)) is not None:
+            terminal.print_error(explained.message, explained.hint)
+            return explained.exit_code
         # click knows no context where an option lacks its argument.
         path = exc.ctx.command_path if exc.ctx else " ".join(["kit", *_name_command(arguments)])
         terminal.print_error(exc.format_message(), f"`{path} --help` lists what is possible")

@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,9 @@ from pydantic import (
     ValidationError,
 )
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_VALUES = 20_000_000  # a result may hold the samples of hours
 MAX_TOML_BYTES = 64 * 2**10
@@ -29,6 +32,8 @@ MAX_DEPTH = 32  # kit's own documents have up to eight levels
 MAX_CLASSES = 100_000  # outputs of a model
 MAX_SIDE = 4096  # of a picture that a model takes, in pixels
 
+# How pydantic begins: "Input should be a valid string", "List should have at least 1 item".
+_SHOULD = re.compile("^[A-Z][a-z]+ should ")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # A dotted name of more than MAX_DEPTH parts, for which tomllib takes quadratic time.
 _PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
@@ -113,13 +118,36 @@ def reason(exc: OSError | ValueError) -> str:
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
 
+def name_fault(error: ErrorDetails) -> str:
+    """Return what is wrong with a value, about "it": pydantic calls each value an input."""
+    limits = {
+        name: f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in error.get("ctx", {}).items()
+    }
+    match error["type"]:
+        case "string_unicode":
+            return "it is not UTF-8"
+        case "missing":
+            return "it is missing"
+        case "extra_forbidden":
+            return "there is no such field"
+        case "greater_than_equal":
+            return f"it must be {limits['ge']} or more"
+        case "greater_than":
+            return f"it must be more than {limits['gt']}"
+        case "less_than_equal":
+            return f"it must be {limits['le']} or less"
+        case "less_than":
+            return f"it must be less than {limits['lt']}"
+    text = _SHOULD.sub("it must ", error["msg"].removeprefix("Value error, "))
+    return text[:1].lower() + text[1:] if error["type"] != "value_error" else text
+
+
 def fault_of(exc: ValidationError) -> str:
     """Return the first error of a schema on one line, as ``preprocessing.crop: …``."""
     first = exc.errors()[0]
     where = ".".join(str(part) for part in first["loc"])[:100]
-    what = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "string_unicode":
-        what = "it is not UTF-8"
+    what = name_fault(first)
     shown = "".join(c if c.isprintable() else "\ufffd" for c in where)
     return f"{shown}: {what}" if where else what
 

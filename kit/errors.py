@@ -91,6 +91,11 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ .]", "", name.lower())
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return ``1 column`` or ``2 columns``, of a noun whose plural has an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class UnknownName(UsageError):
     """A name that nothing has; `UnknownName.among` makes one with near matches."""
 

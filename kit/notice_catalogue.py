@@ -228,7 +228,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "processes.few": CatalogueEntry(
         "warning",
-        "only {processes} of the {needed} required processes were measured, so the median has no "
+        "only {processes} of the {needed} required processes ran, so the median has no "
         "±, and nothing is called faster",
         "measure {needed} or more",
         {"processes": _COUNTS, "needed": _COUNT},
@@ -241,7 +241,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "median.not-resolved": CatalogueEntry(
         "warning",
-        "not resolved: the median is known to ±{half_width} only",
+        "not resolved: the median's ± is {half_width}",
         _QUIETER,
         {"half_width": _FINE_SHARE},
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kit import documents
+from kit.documents import name_fault
 from kit.errors import RecipeError, UnknownName, brief, suggest
 from kit.files import untrusted
 from kit.model_name import check_model_name
@@ -114,8 +115,7 @@ def make_recipe(model: str, **fields: object) -> Recipe:
         assignment = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
         if first["type"] == "extra_forbidden":
             raise RecipeError(f"a recipe has no field {name}", _hint(name)) from exc
-        what = first["msg"].removeprefix("Value error, ").lower()
-        raise RecipeError(f"{name}{assignment}: {what}", _hint(name)) from exc
+        raise RecipeError(f"{name}{assignment}: {name_fault(first)}", _hint(name)) from exc
     _check_names(recipe)
     return recipe
 

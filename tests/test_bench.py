@@ -175,7 +175,7 @@ def test_numbers_that_are_not_finite_are_refused(measured, tmp_path, field, bad)
     text = re.sub(rf'"{field}":[^,]+', f'"{field}":{bad}', measured[0][0].model_dump_json())
     file = tmp_path / "bad.json"
     file.write_text(text)
-    error = f"{field}: Input should be a finite number" if "e" in bad else f"it holds {bad}, which"
+    error = f"{field}: it must be a finite number" if "e" in bad else f"it holds {bad}, which"
     with pytest.raises(ResultError, match=error):
         store.read(file)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from kit import pipeline, recipe_input
+from kit.commands import build
 from kit.errors import KitError
 from kit.pipeline import build_state
 
@@ -70,3 +71,9 @@ def test_wait_policy_is_passive_before_a_users_file_runs(monkeypatch, tmp_path):
     file.write_text("import os\nraise RuntimeError('waits: ' + os.environ['OMP_WAIT_POLICY'])\n")
     with pytest.raises(KitError, match="waits: passive"):
         pipeline.build(recipe_input.make_recipe(f"{file}:make"), tmp_path / "out")
+
+
+def test_a_build_says_how_pictures_are_prepared(tiny_bundle, capsys):
+    build._show(tiny_bundle)
+    steps = tiny_bundle.manifest.preprocessing.describe()
+    assert f"pictures: {steps}\n" in capsys.readouterr().err

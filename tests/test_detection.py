@@ -327,7 +327,10 @@ def test_boxes_of_coco_are_those_of_the_model():
     [
         ({"categories": [{"id": 2, "name": "dog"}]}, "boxes of 'dog', which is no class"),
         ({"categories": []}, "category 2 without a name"),
-        ({"images": [{"id": 7, "file_name": "b.jpg"}]}, r"'a\.jpg' is not in c.json, as 1 of 1"),
+        (
+            {"images": [{"id": 7, "file_name": "b.jpg"}]},
+            r"the only picture, 'a\.jpg', has no entry in c.json",
+        ),
         ({"annotations": [{"image_id": 7, "bbox": [1, 2]}]}, "annotations.0.category_id"),
         ({"annotations": [{"image_id": 7, "category_id": 2, "bbox": [1, 2]}]}, "bbox"),
         ({"images": None}, "not COCO's annotations: images"),

@@ -77,8 +77,12 @@ def test_closed_port_is_reported():
     ],
 )
 def test_what_is_no_daemon_is_reported(answer):
-    with peer(answer) as port, pytest.raises(DeviceError):
+    with peer(answer) as port, pytest.raises(DeviceError) as caught:
         selection.open_transport(f"127.0.0.1:{port}")
+    if answer:
+        what = "an HTTP server or proxy" if b"HTTP" in answer else "another program"
+        assert caught.value.message.startswith(f"what answers there is not adb, but {what}: b")
+        assert "cable" not in caught.value.hint
 
 
 @pytest.mark.parametrize(

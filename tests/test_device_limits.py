@@ -361,7 +361,7 @@ RUNNERS = {
     f"say(*lines[:4])\nwhile True: say({NO_SAMPLES!r}); time.sleep(0.05)": (
         "took samples for more than 3.5 s after 'iter'"
     ),
-    f"say(*lines[:4], {WRONG_SAMPLES})": "iter.ns.0: Input should be greater than 0",
+    f"say(*lines[:4], {WRONG_SAMPLES})": "iter.ns.0: it must be more than 0",
     f"say({WRONG_START})": "reports 'start' in more than 64 KiB",
     "while True: say(*lines[:1])": "reports 'start' after 'start'",
     "say(*lines)\nwhile True: say('noise'); time.sleep(0.05)": r"reported nothing for 3 s after",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from dataclasses import dataclass, replace
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +18,7 @@ from conftest import rewrite
 from kit import cli
 from kit.devices.facts import DeviceFacts
 from kit.devices.parsing import Battery, Cluster
+from kit.devices.storage import CHECKED, SLACK
 from kit.doctor import bundle as bundle_checks
 from kit.doctor import device as device_checks
 from kit.doctor import host
@@ -60,7 +64,7 @@ class BuiltRunner:
     """What the doctor looks at of a native runner."""
 
     page: int
-    size: int = 20_000_000
+    files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def judged(facts: DeviceFacts = GOOD, state: DeviceState = STATE) -> dict[str, Finding]:
@@ -193,17 +197,55 @@ def test_the_files_that_run_on_a_device_are_named(tiny_bundle, tmp_path):
 
 
 def test_what_is_on_a_device_already_needs_no_space_again(tiny_bundle, monkeypatch):
-    monkeypatch.setattr(native, "find", lambda *_: BuiltRunner(16384, 30_000_000))
-    full = replace(GOOD, free_bytes=40_000_000)
-    for kept, verdict in ((0, "problem"), (60_000_000, "warning"), (100_000_000, "ok")):
-        findings = device_checks.judge_device(full, DeviceState(FEATURES, kept=kept), tiny_bundle)
-        assert [f.verdict for f in findings if f.code == "device.disk"] == [verdict]
+    sizes = {name: 30_000_000 + number for number, name in enumerate(("lite", "onnx"))}
+    digests = {name: str(number) * 64 for number, name in enumerate(sizes)}
+    library = (5_000_000, "c" * 64)  # which both have, and which is pushed once
+
+    def find(_: str, name: str) -> BuiltRunner:
+        return BuiltRunner(16384, {"runner": (sizes[name], digests[name]), "lib.so": library})
+
+    monkeypatch.setattr(native, "find", find)
+    measured = [tiny_bundle.manifest.measure(one.file) for one in tiny_bundle.manifest.artifacts]
+    model = {(one.sha256, one.size) for one in measured}
+    runners = {(digests[name], size) for name, size in sizes.items()}
+    strangers = {("e" * 64, 900_000_000)}
+    altered = {(digests["lite"], 1)}
+    everything = sum(size for _, size in {*model, *runners, (library[1], library[0])}) + SLACK
+    for kept, needed in (
+        (set(), everything),
+        (strangers | altered, everything),
+        (runners, everything - sum(sizes.values())),
+        ({*model, *runners, (library[1], library[0])}, SLACK),
+    ):
+        for free, verdict in ((needed - 1, "problem"), (needed, "warning")):
+            findings = device_checks.judge_device(
+                replace(GOOD, free_bytes=free), DeviceState(FEATURES, kept=kept), tiny_bundle
+            )
+            found = [finding.verdict for finding in findings if finding.code == "device.disk"]
+            assert found == [verdict], (kept, free)
+
+
+def test_the_files_that_a_device_keeps_are_listed_by_content(tmp_path, monkeypatch):
+    digest = "a" * 64
+    for name, time in ((digest, CHECKED), ("b" * 64, CHECKED + 1)):
+        (tmp_path / name).write_bytes(b"123")
+        os.utime(tmp_path / name, (time, time))
+    monkeypatch.setattr(device_checks, "BLOBS", tmp_path)
+    monkeypatch.setattr(device_checks, "JOURNAL", tmp_path / "none")
+
+    def ask(_: object, script: str) -> str:
+        return subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout
+
+    monkeypatch.setattr(device_checks, "ask", ask)
+    assert device_checks.read_state(None).kept == {(digest, 3)}
+    monkeypatch.setattr(device_checks, "BLOBS", tmp_path / "none")
+    assert device_checks.read_state(None).kept == set()
 
 
 def test_a_large_model_needs_more_memory(tiny_bundle, monkeypatch):
     small = replace(GOOD, memory=3_000_000_000)
     for megabytes, verdict in ((1, "ok"), (1000, "warning"), (3000, "problem")):
-        sized = SimpleNamespace(size=megabytes * 1_000_000)
+        sized = SimpleNamespace(size=megabytes * 1_000_000, sha256="a" * 64)
         monkeypatch.setattr(type(tiny_bundle.manifest), "measure", lambda *_, one=sized: one)
         findings = device_checks.judge_device(small, STATE, tiny_bundle)
         assert [f.verdict for f in findings if f.code == "device.memory"] == [verdict]
@@ -287,14 +329,29 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
         ("artifact.not-run", "note"),
         ("bundle.artifacts", "warning"),
         ("bundle.version", "problem"),
-        ("format.ended", "note"),
         ("bundle.version", "problem"),
+        ("format.ended", "note"),
         ("bundle.tools", "note"),
         ("weights.random", "warning"),
     ]
     assert result[1].fix == "do this"
     assert "numpy 0.1" in result[5].text
     assert "nothing 2 (missing here)" in result[5].text
+
+
+def test_what_two_files_share_is_said_once(tiny_bundle, tmp_path):
+    def change(fields) -> None:
+        lite, onnx = fields["artifacts"]
+        fields["artifacts"] = (
+            lite,
+            onnx.model_copy(update={"format": "lite", "precision": "int8"}),
+        )
+        fields["notices"] = (new_notice("weights.random"),) * 2
+
+    other = rewrite(tiny_bundle, tmp_path / "other", {"x": np.zeros(1)}, change)
+    codes = [f.code for f in bundle_checks.examine_bundle(other)]
+    assert codes.count("format.ended") == codes.count("weights.random") == 1
+    assert codes.count("bundle.version") == 2
 
 
 def test_a_bundle_without_a_problem_gives_exit_code_0(lite_bundle, capsys):

@@ -157,7 +157,7 @@ def test_a_csv_labels_a_zip_with_one_top_folder(tmp_path):
         ("missing.jpg,nonsense\n", "line 1 of .* names 'missing.jpg'"),
         ("a.jpg,frobnicator\n", "label 'frobnicator', which is not one class"),
         ("a.jpg,1\na.jpg,1\n", "lists 'a.jpg' again"),
-        ("a.jpg\n", "has 1 columns, not 2"),
+        ("a.jpg\n", "has 1 column, not 2"),
         ("a.jpg,tench, Tinca tinca\n", "has 3 columns, not 2"),
         ("", "no pictures"),
         ("path,label\n", "no pictures"),

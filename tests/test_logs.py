@@ -123,7 +123,7 @@ def test_debugging_shows_everything(state, monkeypatch):
 
 OWN_LINES = re.compile(
     r" *\d+\.\d s  .+"
-    r"|weights: .+|vs its graph: .+|vs float, .+|\w+ computes in float: .+|warning: .+"
+    r"|weights: .+|pictures: .+|vs its graph: .+|vs float, .+|\w+ computes in float: .+|warning: .+"
     r"|labels: .+|no labels .+|left out .+"
     r"|.+ cores, .+|quick plan, .+"
     r"|\d+\.\d M multiply-adds.+"

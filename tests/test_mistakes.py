@@ -6,15 +6,18 @@ people take for them.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 from bundle_samples import draw, picture
 
 from kit import cli, formats
 from kit.bundles.bundle import Bundle
+from kit.commands.common.option_words import list_advice
 from kit.commands.common.output_checks import choose_file
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES
 
@@ -213,7 +216,7 @@ MISTAKES = [
     (
         "build mobilenet_v2 --granularity per_channel",
         3,
-        "granularity = 'per_channel': input should be 'per-channel' or 'per-tensor'",
+        "granularity = 'per_channel': it must be 'per-channel' or 'per-tensor'",
         "`kit build --help` says what --granularity takes",
     ),
     (
@@ -231,13 +234,13 @@ MISTAKES = [
     (
         "build mobilenet_v2 --input 160x128 --dynamic batch=8",
         3,
-        "dynamic = 'batch=8': it is not batch=1..n, the number of samples in one inference",
+        "dynamic = 'batch=8': it is not batch=1..N, the number of samples in one inference",
         "`kit build --help` says what --dynamic takes",
     ),
     (
         "build mobilenet_v2 --resolution 16",
         3,
-        "resolution = 16: input should be greater than or equal to 32",
+        "resolution = 16: it must be 32 or more",
         "use a resolution from 32 to 1024, for example 224",
     ),
     (
@@ -293,14 +296,13 @@ MISTAKES = [
     (
         "build mobilenet_v2 -o photo.png",
         7,
-        "photo.png exists and is not a bundle, which is a folder, but a file",
+        "photo.png exists and is not a bundle: it is a file, not a folder",
         "choose another folder with -o, or remove it",
     ),
     (
         "build mobilenet_v2 -o pics",
         7,
-        "pics exists and is not a bundle that can be replaced: pics is not a bundle: "
-        "cannot read bundle.json (No such file or directory)",
+        "pics exists and is not a bundle: it has no bundle.json",
         "choose another folder with -o, or remove it",
     ),
     (
@@ -442,6 +444,36 @@ MISTAKES = [
         "`kit bench -o FILE` writes one",
     ),
     (
+        "report x.json -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "report x.json -o one.txt/report",
+        7,
+        "cannot write to one.txt/report: a file is where its folder should be",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "run mobilenet_v2 -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "app build tiny -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
+        "app test -o one.txt",
+        7,
+        "cannot write to one.txt: it is a file, not a folder",
+        "choose a folder with -o that is writable",
+    ),
+    (
         "report nothing.json",
         3,
         "cannot read the result nothing.json: No such file or directory",
@@ -471,7 +503,7 @@ MISTAKES = [
     (
         "cost mobilenet_v2 --width 0",
         3,
-        "width = 0.0: input should be greater than 0",
+        "width = 0.0: it must be more than 0",
         "`kit build --help` says what --width takes",
     ),
     ("show tiny --format tflite", 2, "there is no format called 'tflite'", "did you mean litert?"),
@@ -575,6 +607,80 @@ MISTAKES = [
         "did you mean tiny?",
     ),
     (
+        "build mobilenet_v2 --int8",
+        2,
+        "kit build has no option --int8",
+        "use --precision int8",
+    ),
+    ("build mobilenet_v2 --half", 2, "kit build has no option --half", "use --precision fp16"),
+    (
+        "build mobilenet_v2 --target lite",
+        2,
+        "kit build has no option --target",
+        "use --format NAME",
+    ),
+    (
+        "build mobilenet_v2 --imgsz=160",
+        2,
+        "kit build has no option --imgsz",
+        "use --input SIDE, such as --input 224",
+    ),
+    (
+        "bench tiny --int8",
+        2,
+        "kit bench has no option --int8",
+        "use --format FILE, such as onnx-int8, a file of the bundle",
+    ),
+    (
+        "bench tiny --warmup 10",
+        2,
+        "kit bench has no option --warmup",
+        "each process warms up as it is; --official does so for longer",
+    ),
+    (
+        "bench tiny --iterations 10",
+        2,
+        "kit bench has no option --iterations",
+        "use --repeats N for more processes, or --official for more samples of each",
+    ),
+    (
+        "bench tiny --pairs 128",
+        2,
+        "--pairs is for bundles side by side, and there is one",
+        "name another, or use --repeats N",
+    ),
+    ("eval tiny --data pics", 2, "kit eval has no option --data", "use --images DIR_OR_ZIP"),
+    (
+        "eval tiny pics",
+        2,
+        "kit eval takes one BUNDLE, and pics is another word",
+        "use --images pics",
+    ),
+    (
+        "eval tiny --images pics one.txt",
+        2,
+        "kit eval takes one BUNDLE, and one.txt is another word",
+        "leave it out",
+    ),
+    (
+        "build mobilenet_v2 best.pth",
+        2,
+        "kit build takes one MODEL, and best.pth is another word",
+        "use --weights best.pth, or --calibrate best.pth for pictures",
+    ),
+    (
+        "verify tiny --device S",
+        2,
+        "kit verify has no option --device",
+        "`kit predict` or `kit bench` with --device compares answers on a device",
+    ),
+    (
+        "app bench tiny --warmup 3",
+        2,
+        "kit app bench has no option --warmup",
+        "each process warms up as it is; --official does so for longer",
+    ),
+    (
         "run mobilenet_v2 --device nosuch -o out",
         9,
         "there is no device 'nosuch'",
@@ -675,6 +781,27 @@ def test_words_of_other_tools_get_a_hint() -> None:
     assert set(precisions.values()) <= set(PRECISION_NAMES.list_all())
     assert set(cli.ALIASES.values()) <= set(cli.COMMANDS)
     assert not cli.ALIASES.keys() & cli.COMMANDS.keys()
+
+
+def test_words_for_options_are_of_none_and_lead_to_one() -> None:
+    rows = list(list_advice())
+    assert len({(command, word) for command, word, _ in rows}) == len(rows)
+    for path, word, advice in rows:
+        command: click.Command = cli.main
+        for name in path.split():
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(command), name)
+        options = {name for one in command.params for name in one.opts}
+        assert word not in options, (path, word)
+        if advice.startswith("-"):
+            assert advice.split()[0] in options, (path, word, advice)
+
+
+def test_a_format_that_a_bundle_lacks_has_the_exit_code_of_the_page() -> None:
+    text = Path(__file__).parents[1].joinpath("docs/eval.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.M))
+    assert "no file of the format" in rows["4"]
+    assert "bundle" not in rows["2"]
 
 
 def test_an_output_in_a_folder_is_named_after_the_bundle_and_replaces_nothing(

@@ -117,7 +117,7 @@ def test_a_name_without_its_source_is_suggested_with_it():
         ("torchvison:resnet18", {}, UnknownName, "did you mean torchvision"),
         ("torchvision:resnt50", {}, UnknownName, "did you mean torchvision:resnet50"),
         ("torchvision:resnet50.V9", {}, UnknownName, "it has IMAGENET1K_V1, IMAGENET1K_V2"),
-        ("torchvision:fcn_resnet50", {}, RecipeError, "segmentation.*--task"),
+        ("torchvision:fcn_resnet50", {}, RecipeError, "segmentation.*or a detector.*--task"),
         ("torchvision:raft_small", {}, RecipeError, "optical_flow.*--task"),
         ("torchvision:quantized_resnet18", {}, RecipeError, "build torchvision:resnet18,"),
         ("torchvision:resnet18", {"width": 0.5}, RecipeError, "takes no width"),
@@ -443,6 +443,12 @@ CROPPED = {"do_center_crop": True, "size": {"shortest_edge": 40}, "crop_size": 3
         ({**PLAIN, **CROPPED, "resample": 1}, 32, 40, 1),
         ({**PLAIN, "size": {"height": 32, "width": 32}}, 32, 32, 0),
         ({**PLAIN, **CROPPED, "image_processor_type": "LevitImageProcessor"}, 32, 40, 1),
+        ({**PLAIN, **CROPPED, "image_processor_type": None}, 32, 40, 1),
+        (
+            {**PLAIN, **CROPPED, "image_processor_type": None}
+            | {"feature_extractor_type": "ViTFeatureExtractor"},
+            *(32, 40, 0),
+        ),
         ({**PLAIN, **CROPPED, "do_center_crop": False}, 40, 40, 1),
         (
             {"image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875}
@@ -455,6 +461,7 @@ def test_settings_of_image_processors(settings, side, resize, deviations):
     result = convert_settings("hf:x", settings)
     assert (result.side, round(result.side * result.resize_ratio)) == (side, resize)
     assert len(result.deviations) == deviations
+    assert "None" not in "".join(result.deviations)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def busy(others: float, cores: int = 4) -> Notice:
         ([busy(1.41), busy(1.44)], "other programs kept 1.4 of 4 cores busy meanwhile"),
         (
             [new_notice("median.not-resolved", half_width=w) for w in (0.101, 0.0991, 0.126)],
-            "not resolved: the median is known to ±9.9 to 12.6 % only",
+            "not resolved: the median's ± is 9.9 to 12.6 %",
         ),
         (
             [new_notice("processes.more", processes=n) for n in (12, 20, 8)],
@@ -197,7 +197,7 @@ def test_stability_notices_of_two_rows_are_merged() -> None:
     text = " ".join(render(group) for group, _ in result)
     assert "differ by 55 to 74 %" in text
     assert "got 26 to 84 % slower" in text
-    assert "±9.9 to 10.1 % only" in text
+    assert "± is 9.9 to 10.1 %" in text
 
 
 # --- on the command line

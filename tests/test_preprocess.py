@@ -14,7 +14,7 @@ from PIL import Image
 
 from kit.errors import MissingTool, PictureError
 from kit.images import batch, decode, open_set, photos, sample, to_array
-from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # Decoding
 
@@ -270,3 +270,27 @@ def test_crops_alternate_between_photos(monkeypatch):
     monkeypatch.setattr(photos, "read_photos", lambda: plain)
     brightest = photos.crops(6, pre(), seed=0).mean((2, 3)).argmax(1)
     assert brightest.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "shorter side to 37 px, centre 32 x 32, ImageNet mean and std"),
+        (
+            {"resize": None, "resize_to": (37, 55), "fit": "cover", "crop_width": 48},
+            "resized to cover 37 x 55, centre 32 x 48, ImageNet mean and std",
+        ),
+        (
+            {"resize": None, "resize_to": (32, 32), "fit": "stretch", "color": "BGR"},
+            "stretched to 32 x 32, BGR, ImageNet mean and std",
+        ),
+        (
+            {"resize": None, "resize_to": (32, 32), "fit": "letterbox", "color": "grey"}
+            | {"mean": (0.5,), "std": (0.25,)},
+            "resized to fit into 32 x 32, with grey around, grey, mean 0.5, std 0.25",
+        ),
+    ],
+)
+def test_preprocessing_in_words(fields, words):
+    default = {"resize": 37, "crop": 32, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    assert Preprocessing(**(default | fields)).describe() == words

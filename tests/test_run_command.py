@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from bundle_samples import SMALL_NET, draw_labelled
@@ -10,7 +11,7 @@ from bundle_samples import SMALL_NET, draw_labelled
 from kit import cli
 from kit.bundles import loading
 from kit.commands.build import command as build_command
-from kit.commands.run import _list_steps, command
+from kit.commands.run import _list_steps, command, list_next
 from kit.json_outputs import read_output
 
 FEW = ["--format", "onnx", "--resolution", "32", "--quick"]
@@ -110,3 +111,9 @@ def test_a_failed_build_ends_the_run_and_a_damaged_record_is_named(tmp_path, cap
         code, _, err = run(capsys, "-o", str(tmp_path))
         assert code == 3
         assert f"{tmp_path / 'run.json'} is not the record of a `kit run`" in err
+
+
+def test_what_comes_next_is_in_columns() -> None:
+    lines = list_next(Path("out/a net/bundle"))
+    assert len({line.rindex("   ") for line in lines}) == 1
+    assert lines[0].startswith("kit predict 'out/a net/bundle' PICTURE   ")

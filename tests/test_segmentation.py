@@ -20,6 +20,7 @@ import kit
 from kit import cli
 from kit.bench.measure import measure_all
 from kit.errors import PictureError, RecipeError
+from kit.images import digest, open_set
 from kit.images.masks import decode_mask
 from kit.json_outputs import read_output
 from kit.network import take_output
@@ -105,8 +106,13 @@ def inputs_of(side: int = 32, classes: int = CLASSES) -> ModelInputs:
     return ModelInputs((spec,), classes, pre(side, side))
 
 
-def open_(root: Path, classes: int = CLASSES, limit: int | None = None):
-    context = EvaluationContext(inputs_of(classes=classes), frozenset())
+def open_(
+    root: Path,
+    classes: int = CLASSES,
+    limit: int | None = None,
+    seen: frozenset[str] = frozenset(),
+):
+    context = EvaluationContext(inputs_of(classes=classes), seen)
     return open_masked(context, root / "pictures", root / "masks", limit)
 
 
@@ -128,12 +134,36 @@ def test_masks_that_do_not_match_are_refused(squares, tmp_path):
         open_(squares, classes=2).load(0, 16)
     part = write_set(tmp_path / "part", 3)
     (part / "masks/a/01.png").unlink()
-    with pytest.raises(PictureError, match=r"01\.jpg' has no mask in .*, as 1 of 3") as caught:
+    with pytest.raises(
+        PictureError, match=r"^1 of the 3 pictures has no mask in .*, such as 'a/01\.jpg'"
+    ) as caught:
         open_(part)
     assert "a/01.png" in caught.value.hint
     save_mask(np.zeros((50, 40)), part / "masks/a/01.png")
     with pytest.raises(PictureError, match=r"40x50 pixels and its picture a/01\.jpg 50x40"):
         open_(part).load(0, 3)
+
+
+def test_a_text_in_place_of_masks_is_refused_in_one_sentence(tmp_path):
+    part = write_set(tmp_path / "part", 1)
+    (part / "names.txt").write_text("cat\n")
+    context = EvaluationContext(inputs_of(classes=CLASSES), frozenset())
+    with pytest.raises(PictureError, match=r"names\.txt is not a zip file$") as caught:
+        open_masked(context, part / "pictures", part / "names.txt", None)
+    assert caught.value.hint == "give a folder or a zip of masks"
+
+
+def test_pictures_that_calibrated_need_no_mask_and_are_not_counted(tmp_path):
+    part = write_set(tmp_path / "part", 5)
+    pictures = list(open_set(part / "pictures", None, ()))
+    for picture in pictures[:4]:
+        (part / "masks" / picture.name).with_suffix(".png").unlink()
+    seen = frozenset(digest(picture) for picture in pictures[:2])
+    message = rf"^2 of the 3 pictures that did not calibrate have no mask in .*{pictures[2].name}'$"
+    with pytest.raises(PictureError, match=message):
+        open_(part, seen=seen)
+    seen |= {digest(picture) for picture in pictures[2:4]}
+    assert len(open_(part, seen=seen)) == 1
 
 
 @pytest.mark.parametrize(

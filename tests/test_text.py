@@ -183,7 +183,7 @@ def test_texts_are_read(name, content, expected, tmp_path):
     [
         ("a.txt", b"\n \n", "no texts"),
         ("a.txt", b"\xff\xfe", "cannot read"),
-        ("a.csv", b"one\n", "line 1 of .* has 1 columns"),
+        ("a.csv", b"one\n", "line 1 of .* has 1 column,"),
         ("a.csv", b"text,label\n,1\n", "line 2"),
     ],
 )

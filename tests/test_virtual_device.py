@@ -13,10 +13,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from virtual_device import confine, launch
+from virtual_device.__main__ import NAMES, set_one
+from virtual_device.roots import CannotRun
 
 HERE = Path(__file__).parent
 TMP = "/data/local/tmp"
@@ -353,6 +356,13 @@ def test_a_device_ends_with_whoever_is_killed(new_device, victim: str) -> None:
         owner.communicate()
 
 
+def test_each_value_that_can_be_set_is_documented_and_a_wrong_one_names_them() -> None:
+    page = (HERE.parent / "docs/emulators.md").read_text(encoding="utf-8")
+    assert [name for name in (*NAMES, "free_mb") if f"`{name}`" not in page] == []
+    with pytest.raises(CannotRun, match=r"no value called 'battery_level'; known: free_mb, .*batt"):
+        set_one(SimpleNamespace(), "battery_level", "5")
+
+
 @confined
 @pytest.mark.slow
 def test_the_command_starts_changes_lists_and_stops(adb, new_device) -> None:
@@ -376,7 +386,7 @@ def test_the_command_starts_changes_lists_and_stops(adb, new_device) -> None:
         assert output.endswith("a b\n")
         wrong = run("set", serial, "colour=red")
         assert wrong.returncode == 1
-        assert "colour" in wrong.stderr
+        assert "there is no value called 'colour'; known: free_mb, temperature" in wrong.stderr
         taken = run("start", "x86_64", "--port", serial.split(":")[1])
         assert taken.returncode == 1
         assert "taken" in taken.stderr

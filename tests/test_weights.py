@@ -17,6 +17,7 @@ from kit.errors import WeightsError
 from kit.models.fitting import load_into
 from kit.models.interface import Official
 from kit.models.weights import read_nest, read_state, source_hash, split_key
+from kit.pipeline._model import _hint_architecture
 
 OFFICIAL = Official(file="w.pth", url="", sha256="5f" * 32, accuracy=50.0)
 
@@ -231,6 +232,21 @@ def test_weights_of_another_architecture_are_refused():
     check({**state, "9.w": torch.zeros(1)}, r"'9\.w', which the model does not have")
     check({**state, "0.weight": torch.zeros(4, 3, 1, 1)}, r"0\.weight, of shape \[4, 3, 1, 1\]")
     check({**state, "2.bias": torch.zeros(2).int()}, r"2\.bias, of type torch\.int32")
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("nets/mine.py:make", "let make in nets/mine.py return the network that they were"),
+        ("torchvision:resnet18", "name the model that they were trained with"),
+        ("mobilenet_v2", "name the model and the width that they were trained with"),
+    ],
+)
+def test_the_hint_about_an_architecture_names_only_what_a_model_has(model, hint):
+    assert _hint_architecture(model).startswith(hint)
+    with pytest.raises(WeightsError) as caught:
+        load_into(net(), {}, "w.pth", hint=hint)
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "module._orig_mod.", "net."])

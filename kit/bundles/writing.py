@@ -72,7 +72,7 @@ def check_target(target: Path) -> None:
         return
     if target.is_file():
         raise OutputError(
-            f"{target} exists and is not a bundle, which is a folder, but a file",
+            f"{target} exists and is not a bundle: it is a file, not a folder",
             "choose another folder with -o, or remove it",
         )
     try:
@@ -80,7 +80,7 @@ def check_target(target: Path) -> None:
         stranger = find_stranger(target, own_files)
     except (BundleError, OSError) as exc:
         raise OutputError(
-            f"{target} exists and is not a bundle that can be replaced: {exc}",
+            f"{target} exists and is not a bundle{_say_why(target, exc)}",
             "choose another folder with -o, or remove it",
         ) from exc
     if stranger is not None:
@@ -88,6 +88,14 @@ def check_target(target: Path) -> None:
             f"{target} holds {stranger}, which is not of the bundle there and would be lost",
             "choose another folder with -o, or move that away",
         )
+
+
+def _say_why(target: Path, exc: Exception) -> str:
+    """Return the end of the sentence that a folder is not a bundle."""
+    if isinstance(exc.__cause__, FileNotFoundError) and target.is_dir():
+        return f": it has no {MANIFEST}"
+    why = str(exc).removeprefix(f"{target} is not a bundle: ")
+    return f" that can be replaced: {why}"
 
 
 def _is_empty_folder(path: Path) -> bool:

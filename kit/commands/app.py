@@ -61,8 +61,10 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     from kit.app import testing
     from kit.bundles import loading
     from kit.commands.common import progress_display
+    from kit.commands.common.output_checks import check_folder
     from kit.errors import UsageError
 
+    check_folder(output)
     if phone and bundle is None:
         raise UsageError("--phone needs a bundle with lite", "add --bundle BUNDLE")
     if phone and bundle is not None:

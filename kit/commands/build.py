@@ -207,6 +207,8 @@ def _show(bundle: Bundle) -> None:
         table.add_row(failure.name, "failed", *["-"] * 4)
     terminal.print_table(table)
     terminal.note(f"weights: {manifest.weights.source}")
+    if manifest.preprocessing is not None:
+        terminal.note(f"pictures: {manifest.preprocessing.describe()}")
     golden = f"on {manifest.golden.images} golden inputs"
     compared = [one for artifact in manifest.artifacts for one in artifact.parity]
     has_classes = any(one.agreement is not None for one in compared)

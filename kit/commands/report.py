@@ -31,8 +31,11 @@ def command(results: tuple[Path, ...], folder: Path, as_json: bool) -> None:
 
     Prints the two paths to stdout, and the headline to stderr.
     """
-    from kit.report.write import write
+    from kit.commands.common.output_checks import check_folder
     from kit.results.discover import read_named
+
+    check_folder(folder)
+    from kit.report.write import write  # draws plots, whose library takes seconds to import
 
     written = write(read_named(results), folder)
     if as_json:

@@ -116,10 +116,12 @@ def command(
     Each step prints its command and its table, and keeps its result: run the same line again to
     go on after an interruption, or after a change, which repeats only what depends on it.
     """
+    from kit.commands.common.output_checks import check_folder
     from kit.commands.common.run_record import RunRecord
 
     _check_device(options["device"])
     folder = output or Path("out") / re.sub(r"[^\w.-]+", "-", Path(model).name)
+    check_folder(folder)
     record = RunRecord.open(folder / "run.json", forget=again)
     root = click.get_current_context().find_root()
 
@@ -266,10 +268,20 @@ def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> N
             indent=1,
         )
         return
-    quoted = shlex.quote(str(bundle))
     terminal.echo(f"report: {page}")
     terminal.echo(f"bundle: {bundle}")
     terminal.note("next:")
-    terminal.note(f"   kit predict {quoted} PICTURE      what it answers")
-    terminal.note(f"   kit bench {quoted} --device SERIAL   latency on a phone")
-    terminal.note(f"   kit app build {quoted}    an Android app with it")
+    for line in list_next(bundle):
+        terminal.note(f"   {line}")
+
+
+def list_next(bundle: Path) -> list[str]:
+    """Return commands that go on from a bundle, each with what it is for, in columns."""
+    quoted = shlex.quote(str(bundle))
+    commands = {
+        f"kit predict {quoted} PICTURE": "what it answers",
+        f"kit bench {quoted} --device SERIAL": "latency on a phone",
+        f"kit app build {quoted}": "an Android app with it",
+    }
+    width = max(map(len, commands))
+    return [f"{command:{width}}   {what}" for command, what in commands.items()]

@@ -110,6 +110,8 @@ class Wire(_AdbIOManager):  # type: ignore[misc]  # adb-shell ships no types
         if word == _STLS:
             raise _wants_tls()
         if name is None or word ^ magic != 0xFFFFFFFF or size > constants.MAX_ADB_DATA:
+            if not self.banner and isinstance(self._transport, Tcp):  # USB may hold an older packet
+                raise _is_not_adb(bytes(self._received))
             raise InvalidCommandError(f"packet {bytes(self._received[:24])!r}")
         self._fill(constants.MESSAGE_SIZE + size, adb_info)
         data = bytes(memoryview(self._received)[constants.MESSAGE_SIZE :][:size])
@@ -154,6 +156,14 @@ class _Waiting(_AdbPacketStore):  # type: ignore[misc]  # adb-shell ships no typ
 
 def _checksum(data: bytes) -> int:
     return int(np.frombuffer(data, np.uint8).sum(dtype=np.uint64)) & 0xFFFFFFFF
+
+
+def _is_not_adb(answer: bytes) -> DeviceError:
+    what = "an HTTP server or proxy" if answer.startswith(b"HTTP/") else "another program"
+    return DeviceError(
+        f"what answers there is not adb, but {what}: {answer[:24]!r}",
+        "check host and port; `adb tcpip 5555` lets a phone listen",
+    )
 
 
 def _wants_tls() -> DeviceError:

@@ -28,6 +28,7 @@ ROOT = f"{FOLDER}/kit"
 BLOBS = f"{ROOT}/blobs"
 SETS = f"{ROOT}/sets"
 SWEEP = f"rm -f {BLOBS}/.*.part"  # partial files
+LISTING = "stat -c '%n %s %Y' -- * 2>/dev/null"  # in `BLOBS`, for `read_listing`
 CHECKED = 1_000_000_000  # seconds since 1970
 SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
 _MARK = "==kit:store=="
@@ -72,6 +73,15 @@ def refused(transport: Transport, done: Completed) -> DeviceError:
         f"{transport.serial!r} refused a command with exit code {done.code}: {reason}",
         f"check that {FOLDER} can be written to; `kit clean` frees what kit keeps there",
     )
+
+
+def read_listing(text: str) -> set[tuple[str, int]]:
+    """Return digest and size of the files in what `LISTING` prints that are unchanged."""
+    rows = (line.split() for line in text.splitlines())
+    sizes = {
+        row[0]: parsing.whole(row[1]) for row in rows if len(row) == 3 and row[2] == str(CHECKED)
+    }
+    return {(name, size) for name, size in sizes.items() if size is not None}
 
 
 class Store:
@@ -164,16 +174,9 @@ class Store:
         """Return digest and size of every file that is unchanged since it was verified."""
         text = ask(
             self._transport,
-            f"mkdir -p {BLOBS} {SETS} && cd {BLOBS} && "
-            f"{{ stat -c '%n %s %Y' -- * 2>/dev/null; {SWEEP}; true; }}",
+            f"mkdir -p {BLOBS} {SETS} && cd {BLOBS} && {{ {LISTING}; {SWEEP}; true; }}",
         )
-        rows = (line.split() for line in text.splitlines())
-        sizes = {
-            row[0]: parsing.whole(row[1])
-            for row in rows
-            if len(row) == 3 and row[2] == str(CHECKED)
-        }
-        return {(name, size) for name, size in sizes.items() if size is not None}
+        return read_listing(text)
 
     def _check_space(self, needed: int) -> None:
         free = parsing.free_bytes(ask(self._transport, f"df -k {FOLDER}"))

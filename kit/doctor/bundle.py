@@ -9,7 +9,7 @@ from pathlib import Path
 from kit import formats
 from kit.bundles import loading
 from kit.bundles.bundle import Bundle
-from kit.doctor.finding import Finding, from_notice, write_size
+from kit.doctor.finding import Finding, from_notice, from_notices, write_size
 from kit.errors import KitError, UnknownName
 from kit.manifest.artifacts import Artifact
 from kit.manifest.schema import Manifest
@@ -39,51 +39,51 @@ def examine_bundle(bundle: Bundle) -> Iterator[Finding]:
     manifest = bundle.manifest
     yield from _examine_artifacts(manifest)
     for artifact in manifest.artifacts:
-        yield from judge_version(artifact)
+        yield judge_version(artifact)
+    yield from _examine_ended(manifest)
     yield from _examine_tools(manifest)
     yield from _examine_sizes(manifest)
     yield from judge_signature(manifest.signature.inputs, "input")
     yield from judge_signature(manifest.signature.outputs, "output")
-    for notice in manifest.notices:
-        if notice.code not in _OWN_CODES:
-            yield from_notice(notice)
+    yield from from_notices(one for one in manifest.notices if one.code not in _OWN_CODES)
 
 
 def _examine_artifacts(manifest: Manifest) -> Iterator[Finding]:
     runs = [artifact.name for artifact in manifest.artifacts if artifact.executed]
     if runs:
         yield Finding("bundle.artifacts", "ok", f"run here: {', '.join(runs)}")
-    for artifact in manifest.artifacts:
-        if not artifact.executed:
-            yield from_notice(new_notice("artifact.not-run", file=artifact.file))
+    lowered = [artifact.file for artifact in manifest.artifacts if not artifact.executed]
+    yield from from_notices(new_notice("artifact.not-run", file=file) for file in lowered)
     for failure in manifest.failed:
         text = f"{failure.name} is missing, its {failure.stage} failed: {failure.reason}"
         yield Finding("bundle.artifacts", "warning", text, failure.hint)
 
 
-def judge_version(artifact: Artifact) -> Iterator[Finding]:
-    """Yield whether the runtime here reads a file's version, and whether its format has ended."""
+def judge_version(artifact: Artifact) -> Finding:
+    """Return whether the runtime here reads a file's version."""
     name = artifact.name
     try:
-        format_ = formats.get_format(artifact.format)
+        reads = formats.get_format(artifact.format).reads
     except UnknownName:
         text = f"{name} is of the format {artifact.format}, which is not installed"
-        yield Finding("bundle.version", "problem", text, "install the package that provides it")
-        return
-    reads = format_.reads
+        return Finding("bundle.version", "problem", text, "install the package that provides it")
     if reads is not None and not reads.includes(artifact.format_version):
         text = f"{name} is of the version {artifact.format_version}; its runtime reads {reads.text}"
-        yield Finding("bundle.version", "problem", text, "build it again with this kit")
-    else:
-        known = f"; its runtime reads {reads.text}" if reads else ""
-        yield Finding("bundle.version", "ok", f"{name} is of {artifact.format_version}{known}")
-    if format_.ended is not None:
-        ended = format_.ended
-        values = {"reason": ended.reason, "successor": ended.successor}
-        yield from_notice(
-            new_notice("format.ended", format=artifact.format, **values),
-            f"kit build MODEL --format {ended.successor}",
-        )
+        return Finding("bundle.version", "problem", text, "build it again with this kit")
+    known = f"; its runtime reads {reads.text}" if reads else ""
+    return Finding("bundle.version", "ok", f"{name} is of {artifact.format_version}{known}")
+
+
+def _examine_ended(manifest: Manifest) -> Iterator[Finding]:
+    """Yield the formats of the files that have ended."""
+    for name in dict.fromkeys(artifact.format for artifact in manifest.artifacts):
+        ended = formats.get_format(name).ended if name in formats.list_formats() else None
+        if ended is not None:
+            values = {"reason": ended.reason, "successor": ended.successor}
+            yield from_notice(
+                new_notice("format.ended", format=name, **values),
+                f"kit build MODEL --format {ended.successor}",
+            )
 
 
 def _examine_tools(manifest: Manifest) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from kit.devices.adb import MIN_API
 from kit.devices.device_settings import JOURNAL
 from kit.devices.facts import DeviceFacts, gather
 from kit.devices.retry import RetryingTransport
-from kit.devices.storage import BLOBS, SLACK, ask
+from kit.devices.storage import BLOBS, LISTING, SLACK, ask, read_listing
 from kit.devices.transport import Transport
 from kit.doctor.finding import Finding, from_notice, judge_amount
 from kit.doctor.host import judge_processor
@@ -49,13 +49,13 @@ class DeviceState:
         cpuinfo: text of `/proc/cpuinfo`.
         settings: values of `SETTINGS`; those that it does not have are absent.
         leftovers: a journal of settings that were not put back is there.
-        kept: bytes of the runners and models of kit that are there already.
+        kept: digest and size of each file that kit keeps there, of any bundle.
     """
 
     cpuinfo: str = ""
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     leftovers: bool = False
-    kept: int = 0
+    kept: Set[tuple[str, int]] = frozenset()
 
 
 def examine_devices(choice: str, bundle: Bundle | None) -> Iterator[Finding]:
@@ -95,20 +95,14 @@ def read_state(transport: Transport) -> DeviceState:
     """
     lines = [f"echo '{_MARK}'; settings get {table} {name} 2>/dev/null" for table, name in SETTINGS]
     lines += [f"echo '{_MARK}'; [ -s {JOURNAL} ] && echo left"]
-    lines += [f"echo '{_MARK}'; du -sk {BLOBS} 2>/dev/null"]
+    lines += [f"echo '{_MARK}'; (cd {BLOBS} 2>/dev/null && {LISTING})"]
     lines += [f"echo '{_MARK}'; cat /proc/cpuinfo 2>/dev/null"]
     script = f"{{ {'; '.join(lines)}; }}; true"
     pieces = [piece.strip() for piece in ask(transport, script).split(_MARK)[1:]]
     pieces += [""] * (len(SETTINGS) + 3 - len(pieces))
     settings = dict(zip(SETTINGS, pieces, strict=False))
     journal, store, cpuinfo = pieces[len(SETTINGS) :][:3]
-    return DeviceState(cpuinfo, settings, journal == "left", _parse_kilobytes(store))
-
-
-def _parse_kilobytes(du: str) -> int:
-    """Return the bytes in `du -sk` of one folder; 0 if it reports none."""
-    word = du.split(maxsplit=1)[0] if du.strip() else ""
-    return 1024 * int(word) if word.isascii() and word.isdigit() and len(word) < 13 else 0
+    return DeviceState(cpuinfo, settings, journal == "left", read_listing(store))
 
 
 def judge_device(
@@ -229,13 +223,13 @@ def _judge_space(
     if bundle is not None:
         sizes += [bundle.manifest.measure(a.file).size for a in bundle.manifest.artifacts]
     if facts.free_bytes is not None:
-        needed = max(0, sum(sizes) + _measure_runners(facts, bundle) - state.kept)
+        needed = _measure_missing(facts, state, bundle)
         yield judge_amount(
             "device.disk",
             "free on it",
             facts.free_bytes,
             needed,
-            needed and ENOUGH_FREE + needed,
+            ENOUGH_FREE + needed,
             f"kit clean --device {shlex.quote(facts.serial)}",
         )
     if facts.memory is not None:
@@ -249,14 +243,28 @@ def _judge_space(
         )
 
 
-def _measure_runners(facts: DeviceFacts, bundle: Bundle | None) -> int:
-    """Return the bytes of the runners that a bundle needs, an estimate if one is not built."""
-    abi = next((one for one in facts.abis if one in native.ABIS), None)
-    if bundle is None or abi is None:
+def _measure_missing(facts: DeviceFacts, state: DeviceState, bundle: Bundle | None) -> int:
+    """Return the bytes that `kit bench` pushes and leaves free, an estimate without its runners.
+
+    Files are counted once, and not if the device has them, as `kit.devices.storage` does.
+    """
+    if bundle is None:
         return MIN_FREE
-    runners = [native.find(abi, name) for name in _formats(bundle)]
-    known = [runner.size for runner in runners if runner is not None]
-    return sum(known) + SLACK if len(known) == len(runners) else max(MIN_FREE, sum(known))
+    names = _formats(bundle)
+    files = [
+        bundle.manifest.measure(one.file)
+        for one in bundle.manifest.artifacts
+        if one.executed and one.format in names
+    ]
+    wanted = {(file.sha256, file.size) for file in files}
+    abi = next((one for one in facts.abis if one in native.ABIS), None)
+    runners = [native.find(abi, name) for name in names] if abi is not None else [None]
+    for runner in runners:
+        if runner is not None:
+            wanted |= {(digest, size) for size, digest in runner.files.values()}
+    missing = sum(size for _, size in wanted - state.kept) + SLACK
+    # The libraries of a runner that is not built yet are not known.
+    return missing + MIN_FREE if None in runners else missing
 
 
 def _judge_condition(facts: DeviceFacts) -> Iterator[Finding]:

@@ -6,12 +6,12 @@ notices of `kit.notices`, with their text. The meaning of a code never changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from kit.notice_catalogue import Severity
-from kit.notices import Notice, render
+from kit.notices import Notice, merge_notices, render
 
 Verdict = Literal["ok", "note", "warning", "problem"]
 VERDICTS: Mapping[Verdict, str] = {
@@ -85,6 +85,12 @@ class Finding:
 def from_notice(notice: Notice, fix: str = "") -> Finding:
     """Return the finding of a notice; its hint is in the text unless there is a fix."""
     return Finding(notice.code, _OF_NOTICES[notice.severity], render(notice, hint=not fix), fix)
+
+
+def from_notices(notices: Iterable[Notice]) -> Iterator[Finding]:
+    """Yield the findings of notices, one for several that are written as one sentence."""
+    for group, _ in merge_notices((notice, None) for notice in notices):
+        yield Finding(group[0].code, _OF_NOTICES[group[0].severity], render(group))
 
 
 def has_problem(findings: Iterable[Finding]) -> bool:

@@ -31,6 +31,7 @@ _SUFFIXES = frozenset(
     )
 )
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_NO_ZIP = "File is not a zip file"  # all that `zipfile` says of most other files
 _DO_NOT_USE = "do not use this zip, or make a new one of plain pictures"
 
 
@@ -53,8 +54,12 @@ def too_big(name: str) -> PictureError:
     )
 
 
-def list_zip(path: Path) -> dict[str, Read]:
+def list_zip(path: Path, kind: str = "pictures") -> dict[str, Read]:
     """Return a function that reads each file of a zip, by its name inside the zip, with slashes.
+
+    Args:
+        path: of the zip.
+        kind: what it should hold, for messages.
 
     Raises:
         PictureError: it is not a zip, or has unsafe names or contents.
@@ -64,8 +69,9 @@ def list_zip(path: Path) -> dict[str, Read]:
     except OSError as exc:
         raise PictureError(f"cannot read {path}: {exc.strerror or exc}", "check the path") from exc
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as exc:
+        why = "" if str(exc) == _NO_ZIP else f": {exc}"
         raise PictureError(
-            f"{path} is not a zip file: {exc}", "give a folder or a zip of pictures"
+            f"{path} is not a zip file{why}", f"give a folder or a zip of {kind}"
         ) from exc
     readers: dict[str, Read] = {}
     for info in archive.infolist():

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from kit.documents import reason, text_of
-from kit.errors import PictureError, brief
+from kit.errors import PictureError, brief, count_of
 from kit.files import untrusted
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
 from kit.images.labels import Classes, Named, compose
@@ -77,6 +77,7 @@ def open_set(
     labels: Path | None = None,
     categories: Sequence[str] | None = None,
     label_suffixes: Collection[str] = (),
+    kind: str = "pictures",
 ) -> PictureSet:
     """List a folder or zip of pictures without reading them.
 
@@ -85,12 +86,13 @@ def open_set(
         labels: CSV of `path,label`; the set is then the pictures that it lists.
         categories: names of the classes in output order; None stands for ImageNet's.
         label_suffixes: of files that are labels, and are not counted as unread.
+        kind: what it should hold, for messages.
 
     Raises:
         PictureError: the path does not exist or holds no pictures, a zip is unsafe, or the CSV
             does not match the pictures.
     """
-    readers = list_files(path)
+    readers = list_files(path, kind)
     classes, unread = Classes(categories), ""
     if labels is not None:
         pictures, labels_from = _from_csv(readers, labels, classes), text_of(labels.name)
@@ -104,7 +106,7 @@ def open_set(
         ]
     if not pictures:
         raise PictureError(
-            f"there are no pictures in {path}" + (f": {unread}" if unread else ""),
+            f"there are no {kind} in {path}" + (f": {unread}" if unread else ""),
             "give a folder or zip of JPEG, PNG, WebP, AVIF, BMP, GIF, TIFF or PPM files",
         )
     return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from, unread)
@@ -169,8 +171,12 @@ def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def list_files(path: Path) -> dict[str, Read]:
+def list_files(path: Path, kind: str = "pictures") -> dict[str, Read]:
     """Return functions that read the files of a folder or zip, by their paths inside it.
+
+    Args:
+        path: folder or zip.
+        kind: what it should hold, for messages.
 
     Raises:
         PictureError: it does not exist, or a zip is unsafe.
@@ -178,9 +184,9 @@ def list_files(path: Path) -> dict[str, Read]:
     if path.is_dir():
         return _list_folder(path)
     if path.is_file() and is_picture(path.name):
-        raise PictureError(f"{path} is one picture", "give a folder or a zip of pictures")
+        raise PictureError(f"{path} is one picture", f"give a folder or a zip of {kind}")
     if path.is_file():
-        return list_zip(path)
+        return list_zip(path, kind)
     raise PictureError(f"there is no folder or zip {path}", "check the path")
 
 
@@ -241,7 +247,7 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
     for line, row in _rows(path):
         if len(row) != 2:
             raise PictureError(
-                f"line {line} of {path} has {len(row)} columns, not 2",
+                f"line {line} of {path} has {count_of(len(row), 'column')}, not 2",
                 "each line is path,label; put a name that has a comma in quotes",
             )
         path_in_csv, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]

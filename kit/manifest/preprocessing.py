@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from kit.documents import Count, Deviation, Positive, Record, Share, Side
 from kit.recipe import CHANNELS, Color, Layout
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 Fit = Literal["shorter-side", "cover", "stretch", "letterbox"]
 Interpolation = Literal["bilinear-antialias", "bicubic-antialias", "nearest"]
 
@@ -64,6 +66,33 @@ class Preprocessing(Record):
     def sides(self) -> tuple[int, int]:
         """Height and width of a prepared picture, in pixels."""
         return self.crop, self.crop if self.crop_width is None else self.crop_width
+
+    def describe(self) -> str:
+        """Return the steps in words, as ``shorter side to 37 px, centre 32 x 32, …``."""
+        height, width = self.sides
+        if self.fit == "shorter-side":
+            first = f"shorter side to {self.resize} px"
+        else:
+            assert self.resize_to is not None  # as the validator requires
+            size = "{} x {}".format(*self.resize_to)
+            first = {
+                "cover": f"resized to cover {size}",
+                "stretch": f"stretched to {size}",
+                "letterbox": f"resized to fit into {size}, with grey around",
+            }[self.fit]
+        steps = [first]
+        if self.resize_to != self.sides or self.fit == "cover":
+            steps.append(f"centre {height} x {width}")
+        if self.color != "RGB":
+            steps.append(self.color)
+        if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            steps.append("ImageNet mean and std")
+        else:
+            steps += [
+                f"{name} {', '.join(f'{value:.4g}' for value in values)}"
+                for name, values in (("mean", self.mean), ("std", self.std))
+            ]
+        return ", ".join(steps)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -90,19 +90,28 @@ def convert_settings(name: str, settings: Mapping[str, object]) -> HfPreprocessi
 def _deviations(settings: Mapping[str, object]) -> Iterator[str]:
     if settings.get("do_pad"):
         yield "padding"
-    if _kind(settings) not in _PLAIN:
-        yield f"steps of its own, those of {brief(settings.get('image_processor_type'))}"
+    kind = _find_type(settings)
+    if not kind:
+        yield "steps that are not known, because it names no image_processor_type"
+    elif _kind(settings) not in _PLAIN:
+        yield f"steps of its own, those of {brief(kind)}"
     size = settings.get("size")
     shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
     if shortest and _kind(settings) != _CONVNEXT and not settings.get("do_center_crop"):
         yield f"inputs of any shape, whose shorter side has {brief(shortest)} pixels"
 
 
+def _find_type(settings: Mapping[str, object]) -> str:
+    """Return the class of the processor; empty if the settings name none."""
+    found = settings.get("image_processor_type") or settings.get("feature_extractor_type")
+    return str(found or "")
+
+
 def _kind(settings: Mapping[str, object]) -> str:
-    text = str(settings.get("image_processor_type", ""))
+    text = _find_type(settings)
     for ending in ("Pil", "Fast"):
         text = text.removesuffix(ending)
-    return text.removesuffix("ImageProcessor")
+    return text.removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
 
 
 def _sizes(name: str, settings: Mapping[str, object]) -> tuple[int, int, bool]:

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def load_into(
-    model: nn.Module, state: Mapping[str, Tensor], name: str, labels: str | None = None
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    name: str,
+    labels: str | None = None,
+    hint: str = "name the model that they were trained with",
 ) -> str:
     """Load a state dict into a model of exactly this architecture.
 
@@ -26,6 +30,7 @@ def load_into(
         state: from `read_state`.
         name: of the weights, for error messages.
         labels: the file whose lines set the model's number of outputs, if there is one.
+        hint: what to do if the weights are of another architecture.
 
     Returns:
         The prefix that was removed; empty if there was none.
@@ -48,7 +53,7 @@ def load_into(
             raise WeightsError(f"the weights {name} are of {explained[0]}", explained[1])
         raise WeightsError(
             f"the weights {name} are of another architecture: first mismatch {difference}",
-            "name the model and the width that they were trained with",
+            hint,
         )
     own = model.state_dict()
     cast = {key: value.to(own[key].dtype) for key, value in state.items()}

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from kit.manifest import preprocessing as _preprocessing
+
 if TYPE_CHECKING:
     from torch import nn
 
     from kit.manifest.preprocessing import Fit, Interpolation
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = _preprocessing.IMAGENET_MEAN, _preprocessing.IMAGENET_STD
 
 
 @dataclass(frozen=True)

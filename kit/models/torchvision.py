@@ -76,7 +76,7 @@ class TorchvisionSource(LibrarySource):
             if builder in scan_registered("torchvision", f"models/{kind}", _DECORATOR):
                 raise RecipeError(
                     f"torchvision:{builder} is a network of torchvision.models.{kind}, and a model "
-                    "by name is a classifier of pictures",
+                    "by name is a classifier or a detector",
                     hint_task(task),
                 )
         plain = builder.removeprefix(_QUANTIZED)

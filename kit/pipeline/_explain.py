@@ -29,6 +29,8 @@ Section = tuple[str, list[str]]
 def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     """Yield headings and lines: model, corrections, ranges, training, qconfigs, checks.
 
+    A network of the user's own is run once, which tells its outputs.
+
     Args:
         recipe: of the build.
         gate: of the build.
@@ -44,10 +46,12 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     size = "{} x {}".format(*recipe.sides)
     if "tokens" in task.options:
         size = f"{recipe.tokens or DEFAULT_TOKENS} tokens"
+    prepared = task.describe_inputs(recipe).preprocessing
     yield (
         "model",
         [
             f"{recipe.model}, width {recipe.width:g}, {size}",
+            *([f"pictures: {prepared.describe()}"] if prepared is not None else []),
             f"weights: {recipe.weights}",
             "BatchNorm is folded into the layer before it, Dropout removed",
         ],

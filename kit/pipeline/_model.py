@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from kit import models
 from kit.garbage import pause_collection
 from kit.manifest.build_records import Source
+from kit.model_source import split_reference
 from kit.models.interface import Published
 from kit.notices import new_notice
 from kit.pipeline.build_state import Preparation
-from kit.recipe import OWN
+from kit.recipe import OWN, own
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +53,7 @@ def load(work: Preparation) -> nn.Module:
         path, key, source, digest = _weights_file(work, module.spec.weights)
         nest = weights.read_nest(path, key)
         state = nest.state if sourced is None else sourced.rename(nest.state)
-        prefix = load_into(model, state, path.name, recipe.labels)
+        prefix = load_into(model, state, path.name, recipe.labels, _hint_architecture(recipe.model))
         origin = Source(source=source, sha256=digest)
         note = f", under {nest.key!r}" if nest.key != key else ""
         note += f", whose names begin with {prefix!r}" if prefix else ""
@@ -66,6 +67,15 @@ def load(work: Preparation) -> nn.Module:
     model = standardize(model.eval())  # after loading: files name what hooks read
     work.parameters = sum(p.numel() for p in model.parameters())
     return model
+
+
+def _hint_architecture(model: str) -> str:
+    """Return what to do if the weights are of another architecture than a model."""
+    if (factory := own(model)) is not None:
+        return f"let {factory[1]} in {factory[0]} return the network that they were trained with"
+    if split_reference(model) is not None:
+        return "name the model that they were trained with"
+    return "name the model and the width that they were trained with"
 
 
 def _weights_file(work: Preparation, official: Published | None) -> tuple[Path, str, str, str]:

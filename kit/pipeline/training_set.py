@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import PictureError
 from kit.images import PictureSet, digest, open_set, sample
+from kit.images.missing import lack
 from kit.pipeline.build_state import Preparation
 from kit.pipeline.training_data import MAX_HELD, TrainingData, split
 from kit.recipe import Recipe
@@ -110,8 +111,11 @@ def _are_labelled(chosen: PictureSet, work: Preparation) -> bool:
             )
     without = [picture.name for picture in chosen if picture.label is None]
     if 0 < len(without) < len(chosen):
-        raise PictureError(
-            f"{without[0]} has no label, as {len(without)} of {len(chosen)} training pictures",
+        raise lack(
+            without,
+            len(chosen),
+            "no label",
             "name every folder like one class, or none: without labels the float model teaches",
+            kind="training",
         )
     return not without

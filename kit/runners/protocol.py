@@ -49,6 +49,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from kit.documents import name_fault
 from kit.errors import RunError
 from kit.results.schema import MAX_BYTES, MAX_COUNT, MAX_NS, Many
 
@@ -264,7 +265,7 @@ def parse(line: str) -> Event | None:
         first = exc.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         raise RunError(
-            f"the runner reports something impossible: {kind}.{where}: {first['msg']}",
+            f"the runner reports something impossible: {kind}.{where}: {name_fault(first)}",
             "this is a bug in the runner: please report it",
         ) from exc
 

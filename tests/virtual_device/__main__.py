@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 
 from virtual_device import launch
 from virtual_device.device import Device
 from virtual_device.launch import ARCHS, SIZE_MB
 from virtual_device.roots import CannotRun
+from virtual_device.state import State
 
+NAMES = tuple(name for name in inspect.signature(State.set).parameters if name != "self")
 NUMBERS = {"battery", "battery_status", "thermal_status", "clock", "max_clock", "page_size"}
 
 
@@ -68,12 +71,12 @@ def _set(options: argparse.Namespace) -> None:
     for one in options.values:
         name, _, value = one.partition("=")
         try:
-            _set_one(device, name, value)
+            set_one(device, name, value)
         except (ValueError, TypeError) as exc:
             raise CannotRun(f"{one!r} cannot be set: {exc}") from exc
 
 
-def _set_one(device: Device, name: str, value: str) -> None:
+def set_one(device: Device, name: str, value: str) -> None:
     if "." in name:
         device.state.prop(name, value)
     elif name == "free_mb":
@@ -82,8 +85,11 @@ def _set_one(device: Device, name: str, value: str) -> None:
         device.state.set(temperature=float(value))
     elif name in NUMBERS:
         device.state.set(**{name: int(value)})
-    else:
+    elif name in NAMES:
         device.state.set(**{name: value})
+    else:
+        known = ", ".join(("free_mb", *NAMES))
+        raise CannotRun(f"there is no value called {name!r}; known: {known}, a property a.b")
 
 
 def _find(serial: str) -> Device:

@@ -63,8 +63,10 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Giv
     """
     from kit.app import build as building
     from kit.commands.common import progress_display
+    from kit.commands.common.output_checks import check_folder
 
     app_options = _options(**options)
+    check_folder(output)
     with progress_display.stages() as report_status:
         built = building.build(bundles, output, app_options, report_status)
     if as_json:

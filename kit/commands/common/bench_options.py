@@ -40,7 +40,10 @@ def check_options(options: Mapping[str, Given], bundles: int) -> None:
             "leave it out",
         )
     if "pairs" in chosen and bundles < 2:
-        raise UsageError("--pairs is for bundles side by side, and there is one", "name another")
+        raise UsageError(
+            "--pairs is for bundles side by side, and there is one",
+            "name another, or use --repeats N",
+        )
     if "max_slower" in chosen:
         if bundles < 2:
             raise UsageError(

@@ -12,6 +12,7 @@ from kit.commands.common.output_options import add_output_options
 from kit.errors import UnknownName
 
 HELP = "help"
+WORDS = "kit.words"  # in the `meta` of a context: the words after the name of the command
 
 
 class CommandGroup(click.Group):
@@ -39,6 +40,7 @@ class CommandGroup(click.Group):
         if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             kind = "command" if ctx.parent is None else f"command of {ctx.command_path}"
             raise UnknownName.among(kind, args[0], self.list_commands(ctx), self.aliases)
+        ctx.meta[WORDS] = args[1:]
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

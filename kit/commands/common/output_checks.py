@@ -103,3 +103,25 @@ def check_file(path: Path) -> None:
         if isinstance(exc, NotADirectoryError):
             why = "a file is where its folder should be"
         raise OutputError(f"cannot write {path}: {why}", hint) from exc
+
+
+def check_folder(folder: Path) -> None:
+    """Check that files can be written to a folder, without creating it.
+
+    Raises:
+        OutputError: it is a file, is below one, or cannot be written to.
+    """
+    from kit.files.temporary import check_writable
+
+    hint = "choose a folder with -o that is writable"
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"cannot write to {folder}: it is a file, not a folder", hint)
+        check_writable(
+            next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        )
+    except (OSError, ValueError) as exc:  # a name with a zero byte raises ValueError
+        why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        if isinstance(exc, NotADirectoryError):
+            why = "a file is where its folder should be"
+        raise OutputError(f"cannot write to {folder}: {why}", hint) from exc

@@ -17,7 +17,7 @@ import numpy as np
 
 from kit.calibration import ModelInputs
 from kit.documents import reason, text_of
-from kit.errors import SampleError
+from kit.errors import SampleError, count_of
 from kit.files import untrusted
 from kit.notices import Notice
 from kit.signature import Samples
@@ -84,7 +84,7 @@ def _read_table(path: Path, content: str, delimiter: str) -> list[LabelledText]:
         place, label = columns or (0, 1)
         if len(row) <= max(place, label or 0) or not row[place].strip():
             raise SampleError(
-                f"line {line} of {path} has {len(row)} columns, or no text",
+                f"line {line} of {path} has {count_of(len(row), 'column')}, or no text",
                 "each line is text,label; put a text that has a comma in quotes",
             )
         name = None if label is None else row[label].strip()

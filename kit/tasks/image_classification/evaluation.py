@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from kit.errors import PictureError, UsageError, brief
 from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
+from kit.images.missing import lack
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice, new_notice
 from kit.signature import Samples, TensorSpec
@@ -147,8 +148,10 @@ def _check_labels(pictures: list[Picture], classes: int) -> None:
             )
     without = [p.name for p in pictures if p.label is None]
     if 0 < len(without) < len(pictures):
-        raise PictureError(
-            f"{without[0]} has no label, as {len(without)} of {len(pictures)} pictures",
+        raise lack(
+            without,
+            len(pictures),
+            "no label",
             "a folder is named like one class (index, WordNet id, name); or give --labels",
         )
 

@@ -19,6 +19,7 @@ import numpy as np
 from kit.errors import PictureError, brief
 from kit.images import Picture, decode, digest, open_set, to_array
 from kit.images.masks import IGNORED, Mask, decode_mask
+from kit.images.missing import lack
 from kit.images.resizing import resize_and_crop, resized_size
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice
@@ -94,7 +95,7 @@ def open_masked(
     pictures = open_pictures(replace(context, labelled=False), source, None, limit)
     masks = None
     if context.labelled and labels is not None:
-        masks = _find_masks(pictures.pictures, labels)
+        masks = _find_masks(pictures.pictures, labels, pictures.left_out)
     digests = [pictures.sha256, *(map(digest, masks) if masks else ())]
     return MaskedPictures(
         pictures.source,
@@ -109,8 +110,9 @@ def open_masked(
     )
 
 
-def _find_masks(pictures: Sequence[Picture], folder: Path) -> tuple[Picture, ...]:
-    listed = [mask for mask in open_set(folder, None, ()) if mask.name.lower().endswith(".png")]
+def _find_masks(pictures: Sequence[Picture], folder: Path, left_out: int) -> tuple[Picture, ...]:
+    found = open_set(folder, None, (), kind="masks")
+    listed = [mask for mask in found if mask.name.lower().endswith(".png")]
     masks = {_stem(mask.name): mask for mask in listed}
     if len(masks) < len(listed):
         twice = next(mask for mask in listed if masks[_stem(mask.name)] is not mask)
@@ -120,10 +122,12 @@ def _find_masks(pictures: Sequence[Picture], folder: Path) -> tuple[Picture, ...
     names = match_names([_stem(picture.name) for picture in pictures], list(masks))
     missing = [p.name for p, name in zip(pictures, names, strict=True) if name is None]
     if missing:
-        raise PictureError(
-            f"{brief(missing[0])} has no mask in {folder}, as {len(missing)} of {len(pictures)} "
-            "pictures",
+        raise lack(
+            missing,
+            len(pictures),
+            f"no mask in {folder}",
             f"a mask has its picture's name: {_stem(missing[0])}.png; or leave out --labels",
+            left_out=left_out,
         )
     return tuple(masks[name] for name in names if name is not None)
 

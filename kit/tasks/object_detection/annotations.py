@@ -23,6 +23,7 @@ from kit.calibration import ModelInputs
 from kit.documents import MAX_JSON_BYTES, Count, fault_of, parse_json, reason
 from kit.errors import PictureError, brief
 from kit.images.archive import Read
+from kit.images.missing import lack
 from kit.images.sets import list_files
 from kit.tasks._matching import match_names
 
@@ -93,7 +94,7 @@ def find_annotations(source: Path) -> dict[str, Read]:
 
 
 def read_coco(
-    name: str, content: bytes, pictures: Sequence[str], inputs: ModelInputs
+    name: str, content: bytes, pictures: Sequence[str], inputs: ModelInputs, left_out: int = 0
 ) -> list[ReadBoxes]:
     """Return for each picture a function that returns its boxes.
 
@@ -102,6 +103,7 @@ def read_coco(
         content: of it.
         pictures: names, with folders.
         inputs: of the model, whose classes the boxes get.
+        left_out: number of pictures beside these that calibrated.
 
     Raises:
         PictureError: the file is of another kind, a category is no class of the model, or a
@@ -118,9 +120,12 @@ def read_coco(
     images = {image.file_name: image for image in coco.images}
     missing = [p for p, matches in zip(pictures, names, strict=True) if matches is None]
     if missing:
-        raise PictureError(
-            f"{brief(missing[0])} is not in {name}, as {len(missing)} of {len(pictures)} pictures",
+        raise lack(
+            missing,
+            len(pictures),
+            f"no entry in {name}",
             "file_name of an image is the path of its picture; one without boxes is listed, too",
+            left_out=left_out,
         )
     by_image: dict[int | str, list[_Annotation]] = {}
     for annotation in coco.annotations:
@@ -211,7 +216,8 @@ def read_texts(folder: Path, pictures: Sequence[str], inputs: ModelInputs) -> li
     Raises:
         PictureError: no picture has a file.
     """
-    files = {name: read for name, read in list_files(folder).items() if name.endswith(TEXT)}
+    listed = list_files(folder, "text files of boxes")
+    files = {name: read for name, read in listed.items() if name.endswith(TEXT)}
     stems = {str(PurePosixPath(name).with_suffix("")): name for name in files}
     plain = [str(PurePosixPath(name).with_suffix("")) for name in pictures]
     matches = match_names(plain, list(stems), by_file_name=True)

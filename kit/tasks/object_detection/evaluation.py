@@ -146,7 +146,7 @@ def _read_annotations(
             )
         name, read = next(iter(json_files.items()))
         content = read()
-    readers = read_coco(name, content, names, context.inputs)
+    readers = read_coco(name, content, names, context.inputs, pictures.left_out)
     return tuple(readers), hashlib.sha256(content).hexdigest()
 
 

@@ -1,0 +1,31 @@
+"""Errors about pictures of a set that lack what others have: a label, a mask, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kit.errors import PictureError, brief
+
+
+def lack(
+    names: Sequence[str], count: int, what: str, hint: str, *, left_out: int = 0, kind: str = ""
+) -> PictureError:
+    """Return the error for pictures that lack something.
+
+    Args:
+        names: of these pictures, at least one.
+        count: of all pictures that were looked at.
+        what: they lack, such as ``no label``.
+        hint: what to do.
+        left_out: number of pictures of the set that were not looked at, because they calibrated.
+        kind: of pictures, such as ``training``.
+    """
+    pictures = f"{kind} picture".strip() + ("s" if count > 1 else "")
+    rest = " that did not calibrate" if left_out else ""
+    have = "have" if len(names) > 1 else "has"
+    if count == 1:
+        return PictureError(f"the only {pictures}{rest}, {brief(names[0])}, has {what}", hint)
+    return PictureError(
+        f"{len(names)} of the {count} {pictures}{rest} {have} {what}, such as {brief(names[0])}",
+        hint,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -312,6 +313,18 @@ def test_the_plot_marks_the_worst_quarter_and_no_more_than_five(count, marked):
     drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
     worst = drawing.description.partition("the worst are ")[2]
     assert [word.split()[0] for word in worst.split(", ")] == [f"layer{i}" for i in range(marked)]
+
+
+def test_the_bars_of_the_plot_are_as_long_as_their_sqnr():
+    records = [
+        SimpleNamespace(name=f"layer{number}", sqnr_db=db, kept=False)
+        for number, db in enumerate([10.0, float("inf"), 20.0, 40.0])
+    ]
+    drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
+    bars = re.findall(r'"M ([\d.]+) \S+ L ([\d.]+) [^>]*fill: var\(--(\w+)\)', drawing.inline)
+    lengths = [float(end) - float(begin) for begin, end, _ in bars]
+    assert [length / lengths[-1] for length in lengths] == pytest.approx([0.25, 1, 0.5, 1])
+    assert [tone for *_, tone in bars] == ["bad", "int8", "int8", "int8"]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from bundle_samples import SMALL_NET, answer_images
@@ -75,9 +76,13 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
         ({"train": "set.zip"}, RecipeError, "train = 'set.zip' does nothing with static"),
         ({"train_steps": 9}, RecipeError, "train_steps = 9 does nothing with static"),
         ({"observer": "minmax", "quantize": "dynamic"}, RecipeError, "does nothing with dynamic"),
-        ({"corrections": "bias", "quantize": "weights"}, RecipeError, "does nothing with weights"),
         (
-            {"corrections": "none", "precisions": ("fp32", "fp16")},
+            {"corrections": "bias", "quantize": "weights", "formats": ("onnx",)},
+            RecipeError,
+            "corrections = 'bias' does nothing with weights",
+        ),
+        (
+            {"corrections": "none", "precisions": ("fp32", "fp16"), "formats": ("onnx",)},
             RecipeError,
             "corrections = 'none' does nothing with fp32, fp16",
         ),
@@ -95,6 +100,26 @@ def test_options_without_effect_are_refused(fields, error, message, tmp_path):
     with pytest.raises(error, match=message):
         kit.build(recipe, tmp_path / "never")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "keeps"),
+    [
+        ("none", set(), False),
+        ("dynamic", set(), False),
+        ("weights", set(), True),
+        ("static", {"calibration", "activation ranges"}, True),
+        ("qat", {"calibration", "activation ranges", "training"}, True),
+    ],
+)
+def test_a_method_has_the_steps_that_it_needs(method, steps, keeps):
+    fields = {"quantize": method, "formats": ("onnx",)}
+    recipe = kit.make_recipe("mobilenet_v2", **fields)
+    optional = {"calibration", "activation ranges", "training"}
+    assert optional & dict(explain(recipe)).keys() == steps
+    kept = kit.make_recipe("mobilenet_v2", **fields, keep_float=("classifier.1",))
+    with nullcontext() if keeps else pytest.raises(RecipeError, match="does nothing"):
+        assert dict(explain(kept))["kept in float"] == ["classifier.1"]
 
 
 @pytest.mark.parametrize("text", ["²", "1" * 5000])

@@ -82,6 +82,8 @@ def stand_in(command: Command) -> list[str]:
         words += ["--format", use]
     if name == "build":
         words += QUICK
+    elif (name, *rest[:1]) == ("cache", "clear"):
+        words.append("--yes")
     elif name == "run":
         words += [*QUICK[-2:], "--quick"]  # which verifies on this processor only
     return words
@@ -99,7 +101,7 @@ def _choose_format(text: str, use: str) -> str:
 def stand_in_python(text: str) -> str:
     """Return the text of a python or toml block, for a small network and Lite."""
     network = f'"{TESTS / "small_net.py"}:make"'
-    small = text.replace('("mobilenet_v2", quantize', f'({network}, resolution=32, quantize')
+    small = text.replace('("mobilenet_v2", quantize', f"({network}, resolution=32, quantize")
     small = small.replace('model = "mobilenet_v2"', f"model = {network}")
     small = re.sub('"(executorch|onnx)"', '"lite"', small)
     return small.replace('["lite", "lite"]', '["lite"]')
@@ -108,7 +110,7 @@ def stand_in_python(text: str) -> str:
 def fill_place(folder: Path) -> None:
     """Write what readers bring: pictures with labels, masks and boxes, texts, samples, weights."""
     random = np.random.default_rng(0)
-    names = [f"{number % 7}_{number}" for number in range(48)]
+    names = [f"{number % 7}_{number}" for number in range(28)]
     _write_pictures(folder / "pictures", names, (32, 32, 3), 256)
     _write_pictures(folder / "masks", names, (32, 32), 3)
     shutil.copy(folder / "pictures/0_0.png", folder / "photo.jpg")
@@ -116,7 +118,7 @@ def fill_place(folder: Path) -> None:
         for name in names:
             archive.write(folder / "pictures" / f"{name}.png", f"pictures/{name}.png")
     _write_boxes(folder / "annotations.json", names)
-    texts = [(text, "yes" if "good" in text else "no") for text in draw_sentences(60)]
+    texts = [(text, "yes" if "good" in text else "no") for text in draw_sentences(30)]
     for name in ("sentences.csv", "test.csv", "texts.csv"):
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *texts])

@@ -1,8 +1,8 @@
 """Commands and Python of the pages run, each page from top to bottom.
 
-A small network stands in for MobileNetV2 and Lite for most formats (`doc_places.py`): what is tested
-is that the commands work, in their order, on what those before them left. What cannot run here is
-decided by `say_why_not`, or by a comment in the page: `<!-- test: parsed only, REASON -->`.
+A small network stands in for MobileNetV2 and Lite for most formats (`doc_places.py`): what is
+tested is that the commands work, in their order, on what those before them left. What cannot run
+here is decided by `say_why_not`, or by a comment in the page: `<!-- test: parsed only, REASON -->`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 import pytest
-from doc_blocks import ROOT, Block, Command, list_blocks, list_commands
+from doc_blocks import ROOT, Command, list_blocks, list_commands
 from doc_places import fill_page, fill_place, stand_in, stand_in_python
 from shared_builds import SessionHere, lower_here
 
@@ -82,10 +82,10 @@ class PageRun:
     def _run_command(self, command: Command) -> None:
         if command.words[0] in ("cp", "mkdir"):
             subprocess.run(command.words, check=True)
-        elif command.words[0] == "python" or (
-            command.words[0] == "kit" and say_why_not(command)
-        ):
+        elif command.words[0] == "python" or (command.words[0] == "kit" and say_why_not(command)):
             self._absent += list_outputs(command.words)
+            if command.words[1] == "build":  # of another page, under the same name
+                shutil.rmtree(self._absent[-1], ignore_errors=True)
         elif command.words[0] == "kit" and not self._lacks_input(command.words):
             self._run_kit(command)
 
@@ -101,9 +101,7 @@ class PageRun:
             if command.source:
                 patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(read_source(command))))
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-                import time, os; t0=time.time(); c0=os.times()  # TIMING
                 code = cli.run(words)
-                c1=os.times(); open("/tmp/scratch/times.txt","a").write(f"{time.time()-t0:.1f}\t{sum(c1[:4])-sum(c0[:4]):.1f}\t{code}\t{command.block} {shlex.join(words)}\n")  # TIMING
         allowed = {0, UNFIT} if words[0] == "doctor" else {0}
         assert code in allowed, f"{command.block}: {command.line}\n{words}\n{errors.getvalue()}"
         assert output.getvalue() or errors.getvalue(), command.line
@@ -154,16 +152,15 @@ def start(tmp_path_factory) -> Path:
     return root / "start"
 
 
-OTHERS = [
-    page for page in sorted({block.page for block in list_blocks()}) if page not in FIRST
-]
+OTHERS = [page for page in sorted({block.page for block in list_blocks()}) if page not in FIRST]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", OTHERS)
 def test_a_page_runs(page, start, tmp_path):
     shutil.copytree(start, tmp_path / "here")
-    with run_here(tmp_path / "here", start.parent / "cache"):
+    cache = tmp_path if page == "docs/cache.md" else start.parent  # which that page clears
+    with run_here(tmp_path / "here", cache / "cache"):
         PageRun(page).run()
 
 

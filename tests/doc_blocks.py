@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Written by scripts/reference, scripts/notices and the table of errors.
 GENERATED = {"docs/reference/cli.md", "docs/notices.md", "docs/errors.md"}
 COMMANDS = "commands"  # language of an indented block
@@ -75,6 +77,11 @@ def list_blocks() -> tuple[Block, ...]:
         if name not in GENERATED
         for block in read_blocks(name, page.read_text(encoding="utf-8"))
     )
+
+
+def list_language(language: str) -> list[Block]:
+    """Return the blocks of a language."""
+    return [block for block in list_blocks() if block.language == language]
 
 
 def read_blocks(page: str, text: str) -> Iterator[Block]:

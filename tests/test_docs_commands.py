@@ -83,9 +83,10 @@ class PageRun:
         if command.words[0] in ("cp", "mkdir"):
             subprocess.run(command.words, check=True)
         elif command.words[0] == "python" or (command.words[0] == "kit" and say_why_not(command)):
-            self._absent += list_outputs(command.words)
-            if command.words[1] == "build":  # of another page, under the same name
-                shutil.rmtree(self._absent[-1], ignore_errors=True)
+            for output in list_outputs(command.words):
+                self._absent.append(output)
+                if command.words[1] == "build":  # of another page, under the same name
+                    shutil.rmtree(output, ignore_errors=True)
         elif command.words[0] == "kit" and not self._lacks_input(command.words):
             self._run_kit(command)
 

@@ -110,7 +110,7 @@ def stand_in_python(text: str) -> str:
 def fill_place(folder: Path) -> None:
     """Write what readers bring: pictures with labels, masks and boxes, texts, samples, weights."""
     random = np.random.default_rng(0)
-    names = [f"{number % 7}_{number}" for number in range(28)]
+    names = [f"{number % 7}_{number}" for number in range(48)]
     _write_pictures(folder / "pictures", names, (32, 32, 3), 256)
     _write_pictures(folder / "masks", names, (32, 32), 3)
     shutil.copy(folder / "pictures/0_0.png", folder / "photo.jpg")
@@ -118,7 +118,7 @@ def fill_place(folder: Path) -> None:
         for name in names:
             archive.write(folder / "pictures" / f"{name}.png", f"pictures/{name}.png")
     _write_boxes(folder / "annotations.json", names)
-    texts = [(text, "yes" if "good" in text else "no") for text in draw_sentences(30)]
+    texts = [(text, "yes" if "good" in text else "no") for text in draw_sentences(60)]
     for name in ("sentences.csv", "test.csv", "texts.csv"):
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *texts])

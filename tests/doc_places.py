@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import runpy
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -149,6 +150,9 @@ def fill_page(page: str, blocks: Iterable[Block]) -> None:
     if page == "docs/own-model.md":
         Path("blocks.py").write_text(BLOCKS, encoding="utf-8")
         _write_weights(next(block.text for block in blocks if block.file))
+    if page == "docs/examples/own-network.md":
+        example = shutil.copy(ROOT / "docs/examples/own_network.py", ".")
+        torch.save(runpy.run_path(example)["make"]().state_dict(), "weights.pth")
     if page == "docs/examples/continuous-integration.md":
         for half, pattern in (("test", "*_*[02468].png"), ("calibration", "*_*.png")):
             Path("pictures", half).mkdir()

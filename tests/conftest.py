@@ -84,6 +84,7 @@ _LONGEST = (
     "test_transport_faults.py",
     "test_kills.py",
     "test_qat.py",
+    "test_docs_commands.py",
     "test_logs.py",
     "test_own_code.py",
     "test_family_builds.py",
@@ -103,7 +104,6 @@ _LONGEST = (
     "test_text.py",
     "test_front_door_device.py",
     "test_run_command.py",
-    "test_docs_commands.py",
     "test_partial.py",
 )
 

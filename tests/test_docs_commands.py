@@ -31,7 +31,6 @@ import kit
 from kit import cli
 from kit.bench import plan
 from kit.errors import UNFIT
-from kit.models import user_model
 from kit.results.latency import Plan
 
 DOCS = ROOT / "docs"
@@ -130,7 +129,6 @@ def run_here(folder: Path, cache: Path) -> Iterator[None]:
         patch.syspath_prepend(folder)
         patch.setenv("KIT_CACHE", str(cache / "bundles"))
         patch.setenv("XDG_CACHE_HOME", str(cache))  # which a page clears
-        patch.setattr(user_model, "_loaded", {})  # by a path, which is relative to the folder
         patch.setattr(plan, "_PRESETS", dict.fromkeys(plan._PRESETS, SHORT))
         patch.setattr(kit, "measure", functools.partial(kit.measure, plan=SHORT), raising=False)
         for module in ("accuracy", "prediction"):

@@ -49,6 +49,18 @@ def test_a_bundle_lists_its_onnx_files_under_the_session(tiny_bundle, installed)
     assert [a.name for a in store.describe(shown).artifacts] == ["openvino-fp32"]
 
 
+def test_files_of_onnx_runtimes_own_format_are_left_out(tiny_bundle, installed):
+    manifest = tiny_bundle.manifest
+    own = manifest.artifact("onnx-fp32").model_copy(update={"backend": "ort"})
+    changes = {"artifacts": (*manifest.artifacts, own)}
+    both = Bundle(tiny_bundle.path, manifest.model_copy(update=changes), tiny_bundle.hash)
+    assert [one.name for one in open_with(both, "openvino", None).manifest.artifacts] == [
+        "openvino-fp32"
+    ]
+    with pytest.raises(UsageError, match="cannot run onnx-ort-fp32"):
+        open_with(both, "openvino", ["onnx-ort-fp32"])
+
+
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [

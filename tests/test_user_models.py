@@ -178,6 +178,16 @@ def test_quantized_networks_are_refused(tmp_path):
     user_model.load(f"{file}:network").build()
 
 
+def test_the_same_name_in_another_folder_is_another_model(tmp_path, monkeypatch):
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        text = f"from torch import nn\n\n\ndef make():\n    return nn.Linear({number}, 1)\n"
+        (folder / "net.py").write_text(text)
+        monkeypatch.chdir(folder)
+        assert user_model.load("net.py:make").build().in_features == number
+
+
 def test_place_in_the_users_code_is_named(own):
     with pytest.raises(RecipeError) as caught:
         user_model.load(own("fails")).build()

@@ -37,6 +37,10 @@ def find_session(name: str) -> Format:
     return runtime
 
 
+def _reads(name: str, key: ArtifactKey) -> bool:
+    return key.format == READS[name] and key.backend is None  # not ONNX Runtime's own format
+
+
 def open_with(bundle: Bundle, name: str, names: Sequence[str] | None) -> Bundle:
     """Return a bundle whose files are run by another runtime.
 
@@ -54,9 +58,9 @@ def open_with(bundle: Bundle, name: str, names: Sequence[str] | None) -> Bundle:
     runtime, manifest = find_session(name), bundle.manifest
     named = None if names is None else [one for one in names if one != REFERENCE]
     keys = manifest.select_runnable(named)
-    keys = [key for key in keys if named is not None or key.format == READS[name]]
+    keys = [key for key in keys if named is not None or _reads(name, key)]
     for key in keys:
-        if key.format != READS[name]:
+        if not _reads(name, key):
             raise UsageError(
                 f"{name} runs {READS[name]} files, and cannot run {key.name}",
                 f"leave out --session, or use --format {READS[name]}",

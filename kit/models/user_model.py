@@ -179,9 +179,10 @@ def load(name: str) -> UserModel:
     Raises:
         RecipeError: the file is missing or fails, or has no such function.
     """
-    loaded = _loaded.get(name)
+    place = str(Path(name).absolute())  # the same name in another folder is another model
+    loaded = _loaded.get(place)
     if loaded is None or loaded.digest != _digest(loaded.sources):
-        loaded = _loaded[name] = _load(name)
+        loaded = _loaded[place] = _load(name)
     return loaded
 
 

@@ -82,12 +82,21 @@ def stand_in(command: Command) -> list[str]:
     if name in ("build", "run") and "--format" not in rest and "--recipe" not in rest:
         words += ["--format", use]
     if name == "build":
-        words += QUICK
+        words += _list_quick(words)
     elif (name, *rest[:1]) == ("cache", "clear"):
         words.append("--yes")
     elif name == "run":
         words += [*QUICK[-2:], "--quick"]  # which verifies on this processor only
     return words
+
+
+def _list_quick(words: list[str]) -> list[str]:
+    """Return the options of a quick build, without those that it would refuse as idle."""
+    given = dict(pairwise(words))
+    precisions = given.get("--precision", "int8").split(",")
+    if given.get("--quantize", "static") not in ("static", "qat") or "int8" not in precisions:
+        return QUICK[-2:]
+    return QUICK[2:] if "--encodings" in given else QUICK
 
 
 def _choose_format(text: str, use: str) -> str:

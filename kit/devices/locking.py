@@ -153,17 +153,19 @@ def _try(transport: Transport, token: str) -> Held | None:
     owner = quote([f"{token} {describe_here()}, process {os.getpid()}"])
     # A lock that vanished in between was broken or released: try again, also if another kit has
     # made a new one since. If no folder can be made, a second `mkdir` reports why, like a
-    # read-only storage. A failed write removes our own lock only: another kit may have broken
-    # it as incomplete and made its own.
+    # read-only storage. The owner is written once (`set -C`): if this took so long that others
+    # broke the lock as incomplete, the one that is there now is another kit's.
     probe = f"{LOCK}.{token}"
+    state = (
+        f"cat {LOCK}/owner 2>/dev/null; echo; cat {LOCK}/beat 2>/dev/null; echo; cat /proc/uptime"
+    )
     script = (
         f"mkdir -p {ROOT} && if mkdir {LOCK} 2>/dev/null; "
-        f"then {_BEAT} && echo {owner} >{LOCK}/owner && echo taken "
-        f"|| {{ [ -s {LOCK}/owner ] || rm -rf {LOCK}; exit 1; }}; "
-        f"elif [ -d {LOCK} ]; "
-        f"then cat {LOCK}/owner 2>/dev/null; echo; cat {LOCK}/beat 2>/dev/null; echo; "
-        f"cat /proc/uptime; "
+        f"then if {_BEAT} && (set -C; echo {owner} >{LOCK}/owner); then echo taken; "
+        f"elif [ -s {LOCK}/owner ]; then {state}; "
+        f"else rm -rf {LOCK}; exit 1; fi; "
         f"elif [ -e {LOCK} ] && [ ! -d {LOCK} ]; then mkdir {LOCK}; "
+        f"elif [ -d {LOCK} ]; then {state}; "
         f"else mkdir {probe} && rmdir {probe} && echo {_GONE}; fi"
     )
     text = ask(transport, script)
@@ -193,17 +195,24 @@ def break_lock(transport: Transport, held: Held, aside: str) -> None:
     """Remove a stale lock, unless another kit has replaced it by its own meanwhile.
 
     To break a lock, a kit first makes a folder in it, which only one can. Without this claim, a
-    kit that has read the stale lock could remove a new one that another kit made since. A claim
-    of a killed kit expires.
+    kit that has read the stale lock could remove a new one that another kit made since. The claim
+    is named after the current 90 seconds, so that one of a killed kit expires. Of two kits at the
+    turn of a period each sees the other's claim, because each makes its own before it looks.
+
+    A lock without an owner may be one that another kit is just making, so it must stay like that
+    for a second under the claim.
     """
-    claim = f"{LOCK}/breaking"
-    forgotten = f"rmdir {claim} 2>/dev/null; " if held.age > 2 * STALE_SECONDS else ""
-    broken = f"{{ [ ! -s {LOCK}/owner ] || ! grep -q '^[0-9]' {LOCK}/beat 2>/dev/null; }}"
-    same = f"grep -q {quote([held.token])} {LOCK}/owner 2>/dev/null" if held.token else broken
+    if held.token:
+        same = f"grep -q {quote([held.token])} {LOCK}/owner 2>/dev/null"
+    else:
+        broken = f"{{ [ ! -s {LOCK}/owner ] || ! grep -q '^[0-9]' {LOCK}/beat 2>/dev/null; }}"
+        same = f"{broken} && sleep {RECHECK_SECONDS:g} && [ -d $claim ] && {broken}"
+    others = " && ".join(f"[ ! -e {LOCK}/breaking-$((p {step} 1)) ]" for step in "-+")
     ask(
         transport,
-        f"{forgotten}mkdir {claim} 2>/dev/null && {{ {same} && mv {LOCK} {aside} 2>/dev/null "
-        f"|| rmdir {claim}; }}; rm -rf {aside}",
+        f"read now _ </proc/uptime; p=$((${{now%.*}} / {STALE_SECONDS:.0f})); "
+        f"claim={LOCK}/breaking-$p; mkdir $claim 2>/dev/null && {{ {others} && {same} "
+        f"&& mv {LOCK} {aside} 2>/dev/null || rmdir $claim; }}; rm -rf {aside}",
     )
 
 

@@ -85,7 +85,7 @@ def test_a_failing_format_sets_the_exit_code_and_is_in_the_report(judged, tmp_pa
     written = write([result], tmp_path / "report")
     assert written.sentence == "Falls short on some processors: fp32 .onnx on host."
     assert "falls short" in written.html.read_text(encoding="utf-8")
-    assert "On other processors" in written.markdown.read_text(encoding="utf-8")
+    assert "\n## Answers\n" in written.markdown.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

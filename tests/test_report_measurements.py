@@ -135,6 +135,18 @@ def test_hosts_of_two_machines_are_listed_separately() -> None:
     assert len(output(model.build(results), "Verified 2 times: int8 .onnx")) == 1
 
 
+def test_only_emulated_processors_are_called_emulated() -> None:
+    alone = verified(1, "AMD EPYC 9R14", 20.0)
+    assert processors.write_heading([alone]) == "Answers"
+    assert "nothing is emulated" in processors.write_note([alone])
+    old = ProcessorRef(name="haswell", abi="x86_64", about="AVX2", emulator="qemu-x86_64")
+    both = alone.model_copy(update={"processors": (*alone.processors, old)})
+    section = page.compose([both]).processors
+    assert section is not None
+    assert section.heading == "On other processors"
+    assert section.note.startswith("Emulated: haswell. The answers")
+
+
 def test_every_measurement_is_listed_with_its_source() -> None:
     old = latency(created=LATER, identity=None)
     clean = identity(4).model_copy(update={"source": SourceRef(revision="ab" * 20, dirty=False)})

@@ -32,7 +32,7 @@ MAX_DEPTH = 32  # kit's own documents have up to eight levels
 MAX_CLASSES = 100_000  # outputs of a model
 MAX_SIDE = 4096  # of a picture that a model takes, in pixels
 
-# How pydantic begins: "Input should be a valid string", "List should have at least 1 item".
+# Pydantic's messages begin with this: "Input should be a valid string", "List should have …".
 _SHOULD = re.compile("^[A-Z][a-z]+ should ")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # A dotted name of more than MAX_DEPTH parts, for which tomllib takes quadratic time.
@@ -119,7 +119,7 @@ def reason(exc: OSError | ValueError) -> str:
 
 
 def name_fault(error: ErrorDetails) -> str:
-    """Return what is wrong with a value, about "it": pydantic calls each value an input."""
+    """Return what is wrong with a value, which is "it" here; pydantic calls each value an input."""
     limits = {
         name: f"{value:g}" if isinstance(value, float) else str(value)
         for name, value in error.get("ctx", {}).items()

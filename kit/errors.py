@@ -92,7 +92,7 @@ def _plain(name: str) -> str:
 
 
 def count_of(count: int, noun: str) -> str:
-    """Return ``1 column`` or ``2 columns``, of a noun whose plural has an s."""
+    """Return ``1 column`` or ``2 columns``, for a noun whose plural adds an s."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

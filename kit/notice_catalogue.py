@@ -97,7 +97,7 @@ class CatalogueEntry:
         text: the fact; a template with the names of `values`.
         hint: what the user can do about it, as a template; empty if nothing.
         values: kinds by name.
-        merged_text: the fact of several notices, where ranges of the values would mislead.
+        merged_text: replaces `text` for several notices, if ranges of their values would mislead.
     """
 
     severity: Severity
@@ -184,7 +184,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "samples cluster around two times, {low} and {high}, so the median describes neither",
         f"look at the plot, {_QUIETER}",
         {"low": _MS, "high": _MS},
-        "samples cluster around two times each, so the medians describe neither",
+        "the samples of each row cluster around two times, so the medians describe neither",
     ),
     "samples.slower": CatalogueEntry(
         "warning",

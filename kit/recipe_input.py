@@ -134,7 +134,7 @@ def _source_defaults(model: object) -> dict[str, object]:
 
 
 def _read_sides(fields: Mapping[str, object]) -> dict[str, object]:
-    """Return the size of the input that a file of preprocessing has, unless one is given.
+    """Return the size of the input from a file of preprocessing, unless the fields set it.
 
     Raises:
         RecipeError: the file describes no preprocessing.

@@ -1,7 +1,7 @@
 """Code blocks of the pages, and the commands in them.
 
-An indented block holds commands and nothing else; `console` has commands behind `$` and their
-output; all else is in a fence that names its language, `text` for output and drawings.
+An indented block holds commands and nothing else; `console` has commands after `$` and their
+output; everything else is in a fence with its language, `text` for output and drawings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FENCE = re.compile(r"( *)```(.*)$")
 _ITEM = re.compile(r"(?:\d+\.|[-*]) ")
 _NOTE = re.compile(r"<!-- test: (.+) -->")
 _HEADER = re.compile(r"# (\w+\.py)\n")
-# Whose operands, and not words of their own, are kit's commands.
+# They separate commands, and are not words of a command.
 _SEPARATORS = {"|", "||", "&&", ";", "&"}
 
 
@@ -51,14 +51,14 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that the block is, named in a comment in its first line."""
+        """The name of the file that the block shows, from a comment in its first line."""
         header = _HEADER.match(self.text)
         return header and header[1]
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a block: the words of a program, and of the one that it reads from."""
+    """A command of a block: the words of a program, and of the program whose output it reads."""
 
     block: Block
     line: str
@@ -68,7 +68,7 @@ class Command:
 
 @cache
 def list_blocks() -> tuple[Block, ...]:
-    """Return the code blocks of all pages that people write."""
+    """Return the code blocks of all pages that are not generated."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     named = {page.relative_to(ROOT).as_posix(): page for page in pages}
     return tuple(
@@ -87,7 +87,7 @@ def list_language(language: str) -> list[Block]:
 def read_blocks(page: str, text: str) -> Iterator[Block]:
     """Yield the code blocks of a page."""
     lines = text.splitlines()
-    at, base, note = 0, 0, ""  # base: indentation of text in the list that the line is in
+    at, base, note = 0, 0, ""  # base: indentation of the list item's text
     while at < len(lines):
         line, start = lines[at], at
         if line and not line.startswith(" "):
@@ -113,7 +113,7 @@ def read_blocks(page: str, text: str) -> Iterator[Block]:
 
 
 def list_commands(block: Block) -> Iterator[Command]:
-    """Yield the commands of a block; none of a language that has no commands."""
+    """Yield the commands of a block; none if its language has no commands."""
     if block.language not in (COMMANDS, "console"):
         return
     for line in block.text.replace("\\\n", " ").splitlines():
@@ -124,9 +124,9 @@ def list_commands(block: Block) -> Iterator[Command]:
 
 
 def split_line(line: str) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Yield the words of each program of a line, and those of the one that it reads from.
+    """Yield the words of each program of a line, and of the program whose output it reads.
 
-    Of a line with `$(…)`, which keeps or evaluates the output of a command, it is that command.
+    If a line has `$(…)`, which keeps or evaluates the output of a command, it is that command.
     """
     inner = re.search(r"\$\((.+)\)", line)
     lexer = shlex.shlex(inner[1] if inner else line, posix=True, punctuation_chars="|&;<>")

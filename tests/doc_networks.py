@@ -1,11 +1,11 @@
-"""Networks of one layer for the tasks of the pages, which are lowered in a second."""
+"""Small networks for the tasks of the pages, which are lowered in a second."""
 
 import torch
 from torch import nn
 
 
 class Words(nn.Module):
-    """Two classes of a text, as the task text-classification and the page of tensors feed it."""
+    """Two classes of a text, with the inputs of text-classification and of docs/tensors.md."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The folder that the pages speak of, with small files in it, and small networks for theirs."""
+"""The folder that the pages assume, with small files, and small networks in place of theirs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLASSES = {
     "docs/text.md": 2,
     "docs/examples/own-network.md": 3,
 }
-# Limits and processors that this machine and an untrained network are no match for.
+# Values for limits that an untrained network misses, and for processors that are not here.
 VALUES = {
     "--max-drop": "100",
     "--min-agreement": "0",
@@ -45,7 +45,7 @@ VALUES = {
     "--processor": "host",
     "--keep-float": "0",  # the first layer of the small network
 }
-ONNX = {"docs/onnx.md", "docs/precisions.md"}  # whose commands have no meaning for other formats
+ONNX = {"docs/onnx.md", "docs/precisions.md"}  # pages whose commands apply only to ONNX
 BLOCKS = """
 from torch import nn
 
@@ -56,7 +56,7 @@ def Block(inputs, outputs):
 
 
 def stand_in(command: Command) -> list[str]:
-    """Return the words of a command of kit, for a small network and a format that is fast to make.
+    """Return the words of a command of kit, for a small network and a format that is fast to build.
 
     Lowering to Lite takes a third of the time of ONNX.
     """
@@ -91,7 +91,7 @@ def stand_in(command: Command) -> list[str]:
 
 
 def _list_quick(words: list[str]) -> list[str]:
-    """Return the options of a quick build, without those that it would refuse as idle."""
+    """Return the options of a quick build, without those that it refuses as unused."""
     given = dict(pairwise(words))
     precisions = given.get("--precision", "int8").split(",")
     if given.get("--quantize", "static") not in ("static", "qat") or "int8" not in precisions:
@@ -100,7 +100,7 @@ def _list_quick(words: list[str]) -> list[str]:
 
 
 def _choose_format(text: str, use: str) -> str:
-    """Return names of formats or files with one format for all, without backends but onnx/ort."""
+    """Replace each format in names of formats or files by one; keep no backend but onnx/ort."""
     if use == "onnx":
         text = re.sub(r"onnx([/-])ort", r"ORT\1", text)
     text = re.sub(r"(executorch|onnx|litert|coreml|lite)(/\w+)?", use, text)
@@ -147,7 +147,7 @@ def fill_place(folder: Path) -> None:
 
 
 def fill_page(page: str, blocks: Iterable[Block]) -> None:
-    """Write the files of a page to the current folder, and those that it speaks of."""
+    """Write the files of a page to the current folder, and those that it mentions."""
     labels = {"docs/text.md": ["no", "yes"]}.get(page) or [
         f"class {number}" for number in range(CLASSES.get(page, 7))
     ]
@@ -173,7 +173,7 @@ def fill_page(page: str, blocks: Iterable[Block]) -> None:
 
 
 def _write_weights(code: str) -> None:
-    """Write the weights that the network of a page reads, as it is before it reads them."""
+    """Write the file of weights that a page's network reads, with the network's initial weights."""
     names: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "load", lambda file: {})

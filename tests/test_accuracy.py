@@ -216,8 +216,8 @@ def test_top1_is_none_without_labels(tiny, tmp_path):
     ("names", "message"),
     [
         (["0001_a.png", "0007_b.png"], r"0007_b\.png has the label 7, .* classes 0 to 6"),
-        (["0001_a.png", "b.png"], "1 of the 2 pictures has no label, such as 'b.png'"),
-        (["1/a.png", "misc/b.png"], "has no label, such as 'misc/b.png'"),
+        (["0001_a.png", "b.png"], "1 of the 2 pictures has no label: 'b.png'"),
+        (["1/a.png", "misc/b.png"], "has no label: 'misc/b.png'"),
     ],
 )
 def test_mismatched_labels_are_refused(tiny, tmp_path, names, message):

@@ -81,7 +81,7 @@ def test_what_is_no_daemon_is_reported(answer):
         selection.open_transport(f"127.0.0.1:{port}")
     if answer:
         what = "an HTTP server or proxy" if b"HTTP" in answer else "another program"
-        assert caught.value.message.startswith(f"what answers there is not adb, but {what}: b")
+        assert caught.value.message.startswith(f"{what} answers there, not adb: b")
         assert "cable" not in caught.value.hint
 
 

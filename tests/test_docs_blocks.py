@@ -1,6 +1,6 @@
 """Every code block of the pages is of a kind that a test covers, and is valid.
 
-What can run here, `test_docs_commands.py` runs; these tests are for every block, in seconds.
+`test_docs_commands.py` runs what can run here; these tests check every block, in seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kit.errors import KitError
 # Output, drawings and lists of files have no rules; Swift has no compiler here.
 UNCHECKED = {"text", "swift"}
 NOTES = re.compile(r"parsed only, \w.+")
-# What readers have without kit.
+# Programs that readers have without kit.
 SYSTEM = {"cat", "cp", "echo", "git", "mkdir", "source", "tail"}
 
 
@@ -56,7 +56,7 @@ def test_every_note_is_on_a_block_and_has_a_reason():
     assert len(notes) == sum(len(re.findall("^<!-- test: ", text, re.M)) for text in texts)
 
 
-def test_blocks_are_read_as_markdown_has_them():
+def test_blocks_are_read_as_markdown():
     page = (
         "Text\n\n    kit a  # x\n    kit b\n\n1. Item\n\n        kit c\n\n    More of it.\n\n"
         "    ```toml\n    x = 1\n    ```\n\nEnd\n\n<!-- test: parsed only, a reason -->\n\n"
@@ -113,7 +113,7 @@ def list_declared(page: str) -> set[str]:
 
 
 def find_unknown_names(context: click.Context) -> Iterator[str]:
-    """Yield the words that options or arguments do not know; kit looks at most names later."""
+    """Yield values that an option or argument does not accept; kit checks most names later."""
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         option = next((one for one in parameter.opts if one in completion._OPTIONS), "")

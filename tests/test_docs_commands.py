@@ -1,8 +1,8 @@
 """Commands and Python of the pages run, each page from top to bottom.
 
-A small network stands in for MobileNetV2 and Lite for most formats (`doc_places.py`): what is
-tested is that the commands work, in their order, on what those before them left. What cannot run
-here is decided by `say_why_not`, or by a comment in the page: `<!-- test: parsed only, REASON -->`.
+A small network stands in for MobileNetV2, and Lite for most formats (`doc_places.py`): the tests
+check that the commands work, in their order, on the files that earlier ones left. Blocks below a
+comment `<!-- test: parsed only, REASON -->`, and commands that `explain_skip` lists, do not run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kit.errors import UNFIT
 from kit.results.latency import Plan
 
 DOCS = ROOT / "docs"
-# Whose bundles and results other pages use.
+# Pages whose bundles and results other pages use.
 FIRST = ("docs/tutorial.md", "README.md", "docs/text.md")
 # test_plugins.py runs these commands with the page's package installed.
 PLUG_INS = {"vectors"}
@@ -43,7 +43,7 @@ SHORT = Plan(
 )
 
 
-def say_why_not(command: Command) -> str | None:
+def explain_skip(command: Command) -> str | None:
     """Return why a command of kit cannot run here; None if it can."""
     name, *rest = command.words[1:]
     if command.block.note:
@@ -82,7 +82,7 @@ class PageRun:
     def _run_command(self, command: Command) -> None:
         if command.words[0] in ("cp", "mkdir"):
             subprocess.run(command.words, check=True)
-        elif command.words[0] == "python" or (command.words[0] == "kit" and say_why_not(command)):
+        elif command.words[0] == "python" or (command.words[0] == "kit" and explain_skip(command)):
             for output in list_outputs(command.words):
                 self._absent.append(output)
                 if command.words[1] == "build":  # of another page, under the same name
@@ -116,7 +116,7 @@ def list_outputs(words: tuple[str, ...]) -> list[str]:
 
 
 def read_source(command: Command) -> bytes:
-    """Return what `cat FILE` or `echo TEXT` gives to a command."""
+    """Return what `cat FILE` or `echo TEXT` pipes into a command."""
     program, word = command.source
     return Path(word).read_bytes() if program == "cat" else f"{word}\n".encode()
 

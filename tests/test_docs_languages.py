@@ -1,4 +1,4 @@
-"""Python, TOML, JSON, Gradle and Java of the pages are what kit and its library have."""
+"""Python, TOML, JSON, Gradle and Java of the pages match kit and its library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kit.encodings import parse as parse_encodings
 from kit.recipe_input import make_recipe, read_recipe
 
 
-def test_python_blocks_import_what_exists_and_call_kit_as_it_is():
+def test_python_blocks_import_existing_modules_and_call_kit_correctly():
     for block in list_language("python"):
         tree = ast.parse(block.text, str(block))
         for node in ast.walk(tree):
@@ -39,7 +39,7 @@ def test_python_blocks_import_what_exists_and_call_kit_as_it_is():
                 inspect.signature(function).bind(*node.args, **named)
 
 
-def test_toml_blocks_are_what_kit_reads(tmp_path, monkeypatch):
+def test_toml_blocks_can_be_read_by_kit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     read: list[str] = []
     for block in list_language("toml"):
@@ -67,7 +67,7 @@ def list_json_names(text: str) -> set[str]:
 
 
 def test_json_blocks_have_the_fields_of_their_schemas():
-    # What a task answers and the values of a notice have any form in the schema.
+    # The schema allows answers of a task and values of a notice in any form.
     sources = [*(ROOT / "kit/tasks").rglob("*.py"), ROOT / "kit/notice_catalogue.py"]
     free = "".join(file.read_text(encoding="utf-8") for file in sources)
     for block in list_language("json"):

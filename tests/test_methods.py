@@ -43,7 +43,7 @@ def test_explain_prints_what_the_manifest_would_record():
     recipe = kit.make_recipe("mobilenet_v2", keep_float=("3",), granularity="per-tensor")
     sections = dict(explain(recipe))
     assert sections["model"][1] == (
-        "pictures: shorter side to 256 px, centre 224 x 224, ImageNet mean and std"
+        "pictures: shorter side to 256 px, centre crop 224 x 224, ImageNet mean and std"
     )
     assert sections["calibration"] == ["32 pictures: crops of three sample photos"]
     (steps,) = [lines for heading, lines in sections.items() if "corrections" in heading]

@@ -629,13 +629,13 @@ MISTAKES = [
         "bench tiny --int8",
         2,
         "kit bench has no option --int8",
-        "use --format FILE, such as onnx-int8, a file of the bundle",
+        "use --format FILE with a file of the bundle, such as onnx-int8",
     ),
     (
         "bench tiny --warmup 10",
         2,
         "kit bench has no option --warmup",
-        "each process warms up as it is; --official does so for longer",
+        "each process warms up by default; --official warms up for longer",
     ),
     (
         "bench tiny --iterations 10",
@@ -653,19 +653,19 @@ MISTAKES = [
     (
         "eval tiny pics",
         2,
-        "kit eval takes one BUNDLE, and pics is another word",
+        "kit eval takes one BUNDLE, and pics is an extra argument",
         "use --images pics",
     ),
     (
         "eval tiny --images pics one.txt",
         2,
-        "kit eval takes one BUNDLE, and one.txt is another word",
+        "kit eval takes one BUNDLE, and one.txt is an extra argument",
         "leave it out",
     ),
     (
         "build mobilenet_v2 best.pth",
         2,
-        "kit build takes one MODEL, and best.pth is another word",
+        "kit build takes one MODEL, and best.pth is an extra argument",
         "use --weights best.pth, or --calibrate best.pth for pictures",
     ),
     (
@@ -678,7 +678,7 @@ MISTAKES = [
         "app bench tiny --warmup 3",
         2,
         "kit app bench has no option --warmup",
-        "each process warms up as it is; --official does so for longer",
+        "each process warms up by default; --official warms up for longer",
     ),
     (
         "run mobilenet_v2 --device nosuch -o out",

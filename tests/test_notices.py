@@ -171,7 +171,7 @@ def test_two_groups_of_samples_in_several_rows_are_one_line_without_times() -> N
         *(new_notice("samples.two-groups", low=a, high=b) for a, b in times)
     )
     assert abouts == [0, 1]
-    assert shown.startswith("samples cluster around two times each, so the medians")
+    assert shown.startswith("the samples of each row cluster around two times, so the medians")
     single = render(new_notice("samples.two-groups", low=3.4, high=5.3))
     assert single.startswith("samples cluster around two times, 3.4 ms and 5.3 ms, so the median")
 

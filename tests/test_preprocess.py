@@ -275,10 +275,10 @@ def test_crops_alternate_between_photos(monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "shorter side to 37 px, centre 32 x 32, ImageNet mean and std"),
+        ({}, "shorter side to 37 px, centre crop 32 x 32, ImageNet mean and std"),
         (
             {"resize": None, "resize_to": (37, 55), "fit": "cover", "crop_width": 48},
-            "resized to cover 37 x 55, centre 32 x 48, ImageNet mean and std",
+            "resized to cover 37 x 55, centre crop 32 x 48, ImageNet mean and std",
         ),
         (
             {"resize": None, "resize_to": (32, 32), "fit": "stretch", "color": "BGR"},
@@ -287,7 +287,7 @@ def test_crops_alternate_between_photos(monkeypatch):
         (
             {"resize": None, "resize_to": (32, 32), "fit": "letterbox", "color": "grey"}
             | {"mean": (0.5,), "std": (0.25,)},
-            "resized to fit into 32 x 32, with grey around, grey, mean 0.5, std 0.25",
+            "resized to fit into 32 x 32, padded with grey, grey, mean 0.5, std 0.25",
         ),
     ],
 )

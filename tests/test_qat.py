@@ -316,7 +316,7 @@ def test_pictures_without_labels_are_distilled(tmp_path, network):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["0001_a.png", "b.png"], "1 of the 2 training pictures has no label, such as 'b.png'"),
+        (["0001_a.png", "b.png"], "1 of the 2 training pictures has no label: 'b.png'"),
         (["0001_a.png", "0020_b.png"], "0020_b.png has the label 20, but the model has"),
     ],
 )

@@ -277,8 +277,9 @@ def test_the_same_file_of_two_bundles_is_compared(scale, count, expected) -> Non
         written.sentence
         == {
             "slower": f"int8 .onnx of {slow} takes {ratio}",
-            "no difference": f"No file takes longer in one of {fast} and {slow}.",
-            "not known": f"Whether one of {fast} and {slow} is slower is not known for int8 .onnx.",
+            "no difference": f"No file differs in speed between {fast} and {slow}.",
+            "not known": f"It is not known whether {fast} and {slow} differ in speed "
+            "for int8 .onnx.",
         }[verdict]
     )
     assert ("not the quotient of the medians" in " ".join(written.details)) == (verdict == "slower")

@@ -135,7 +135,7 @@ def test_masks_that_do_not_match_are_refused(squares, tmp_path):
     part = write_set(tmp_path / "part", 3)
     (part / "masks/a/01.png").unlink()
     with pytest.raises(
-        PictureError, match=r"^1 of the 3 pictures has no mask in .*, such as 'a/01\.jpg'"
+        PictureError, match=r"^1 of the 3 pictures has no mask in .*: 'a/01\.jpg'"
     ) as caught:
         open_(part)
     assert "a/01.png" in caught.value.hint

@@ -80,7 +80,7 @@ def check_target(target: Path) -> None:
         stranger = find_stranger(target, own_files)
     except (BundleError, OSError) as exc:
         raise OutputError(
-            f"{target} exists and is not a bundle{_say_why(target, exc)}",
+            f"{target} exists and is not a bundle{_describe_reason(target, exc)}",
             "choose another folder with -o, or remove it",
         ) from exc
     if stranger is not None:
@@ -90,8 +90,8 @@ def check_target(target: Path) -> None:
         )
 
 
-def _say_why(target: Path, exc: Exception) -> str:
-    """Return the end of the sentence that a folder is not a bundle."""
+def _describe_reason(target: Path, exc: Exception) -> str:
+    """Return why a path is not a bundle, as the end of that sentence."""
     if isinstance(exc.__cause__, FileNotFoundError) and target.is_dir():
         return f": it has no {MANIFEST}"
     why = str(exc).removeprefix(f"{target} is not a bundle: ")

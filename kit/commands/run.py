@@ -276,7 +276,7 @@ def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> N
 
 
 def list_next(bundle: Path) -> list[str]:
-    """Return commands that go on from a bundle, each with what it is for, in columns."""
+    """Return the commands to run next on a bundle, each with its purpose, in columns."""
     quoted = shlex.quote(str(bundle))
     commands = {
         f"kit predict {quoted} PICTURE": "what it answers",

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     Layer = nn.Conv2d | nn.Linear
 
 BATCH = 8
-# Minimum number of samples in which a channel must be active. EfficientNet-Lite0 has 2 % of
-# channels that are zero in all of 64 pictures; scaled by the largest factor, they reached the clip
-# in other pictures: 18 dB were left of the float network. It keeps 44 dB with 16, 36 with 8.
+# Minimum number of samples in which a channel must be active. In EfficientNet-Lite0, 2 % of the
+# channels are zero in all of 64 pictures; scaled by the largest factor, they were clipped in other
+# pictures, and the float network had only 18 dB. It has 44 dB with a minimum of 16, 36 with 8.
 KNOWN = 16
 
 
@@ -155,8 +155,8 @@ def channel_maxima(
 ) -> dict[Node, Tensor]:
     """Return the maximum per channel [C] of some rectified nodes, over all examples.
 
-    It is infinite where fewer than `KNOWN` samples, or half of them, have a value above zero: the
-    maximum of such a channel is not known.
+    It is infinite if the channel is above zero in fewer than `KNOWN` samples and in fewer than half
+    of all: the maximum of such a channel is not known.
     """
     from kit.quantize.examples import as_examples
     from kit.quantize.statistics import collect

@@ -51,7 +51,8 @@ def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
 
     Args:
         pair: of layers.
-        maxima: of `channel_maxima`; a channel whose maximum is not known keeps its scale.
+        maxima: [channels], from `channel_maxima`; a channel whose maximum is infinite, because it
+                is not known, keeps its scale.
     """
     import torch
 

@@ -161,8 +161,8 @@ def _checksum(data: bytes) -> int:
 def _is_not_adb(answer: bytes) -> DeviceError:
     what = "an HTTP server or proxy" if answer.startswith(b"HTTP/") else "another program"
     return DeviceError(
-        f"what answers there is not adb, but {what}: {answer[:24]!r}",
-        "check host and port; `adb tcpip 5555` lets a phone listen",
+        f"{what} answers there, not adb: {answer[:24]!r}",
+        "check host and port; `adb tcpip 5555` makes a phone listen",
     )
 
 

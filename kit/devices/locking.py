@@ -151,10 +151,10 @@ def holds(transport: Transport, token: str) -> bool:
 def _try(transport: Transport, token: str) -> Held | None:
     """Try once to acquire the lock; return None on success, or else its holder."""
     owner = quote([f"{token} {describe_here()}, process {os.getpid()}"])
-    # A lock that vanished in between was broken or released: try again, also if another kit has
-    # made a new one since. If no folder can be made, a second `mkdir` reports why, like a
-    # read-only storage. The owner is written once (`set -C`): if this took so long that others
-    # broke the lock as incomplete, the one that is there now is another kit's.
+    # A lock that vanished in between was broken or released: try again, even if another kit has
+    # made a new one since. If no folder can be made, a second `mkdir` reports why, such as
+    # read-only storage. The owner is written only if there is none (`set -C`): if this took so
+    # long that others broke the lock as incomplete, the lock there now is another kit's.
     probe = f"{LOCK}.{token}"
     state = (
         f"cat {LOCK}/owner 2>/dev/null; echo; cat {LOCK}/beat 2>/dev/null; echo; cat /proc/uptime"
@@ -194,13 +194,14 @@ def parse_held(text: str) -> Held:
 def break_lock(transport: Transport, held: Held, aside: str) -> None:
     """Remove a stale lock, unless another kit has replaced it by its own meanwhile.
 
-    To break a lock, a kit first makes a folder in it, which only one can. Without this claim, a
-    kit that has read the stale lock could remove a new one that another kit made since. The claim
-    is named after the current 90 seconds, so that one of a killed kit expires. Of two kits at the
-    turn of a period each sees the other's claim, because each makes its own before it looks.
+    To break a lock, a kit first makes a folder in it, its claim, which only one kit can. Without
+    the claim, a kit that has read the stale lock could remove a new one that another kit made
+    since. The claim is named after the current period of 90 seconds, so that the claim of a killed
+    kit expires. If two kits make claims in successive periods, one sees the other's or both do,
+    because each makes its own before it looks.
 
-    A lock without an owner may be one that another kit is just making, so it must stay like that
-    for a second under the claim.
+    Another kit may still be making a lock that has no owner, so it is broken only if it is
+    unchanged after a second under the claim.
     """
     if held.token:
         same = f"grep -q {quote([held.token])} {LOCK}/owner 2>/dev/null"

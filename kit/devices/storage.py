@@ -76,7 +76,7 @@ def refused(transport: Transport, done: Completed) -> DeviceError:
 
 
 def read_listing(text: str) -> set[tuple[str, int]]:
-    """Return digest and size of the files in what `LISTING` prints that are unchanged."""
+    """Return digest and size of each unchanged file in the output of `LISTING`."""
     rows = (line.split() for line in text.splitlines())
     sizes = {
         row[0]: parsing.whole(row[1]) for row in rows if len(row) == 3 and row[2] == str(CHECKED)

@@ -75,7 +75,7 @@ def judge_version(artifact: Artifact) -> Finding:
 
 
 def _examine_ended(manifest: Manifest) -> Iterator[Finding]:
-    """Yield the formats of the files that have ended."""
+    """Yield a finding for each format of the files that has ended."""
     for name in dict.fromkeys(artifact.format for artifact in manifest.artifacts):
         ended = formats.get_format(name).ended if name in formats.list_formats() else None
         if ended is not None:

@@ -244,9 +244,9 @@ def _judge_space(
 
 
 def _measure_missing(facts: DeviceFacts, state: DeviceState, bundle: Bundle | None) -> int:
-    """Return the bytes that `kit bench` pushes and leaves free, an estimate without its runners.
+    """Return the bytes that `kit bench` pushes and leaves free; an estimate if a runner is missing.
 
-    Files are counted once, and not if the device has them, as `kit.devices.storage` does.
+    Each file is counted once, and only if the device does not have it, as in `kit.devices.storage`.
     """
     if bundle is None:
         return MIN_FREE

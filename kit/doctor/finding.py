@@ -88,7 +88,7 @@ def from_notice(notice: Notice, fix: str = "") -> Finding:
 
 
 def from_notices(notices: Iterable[Notice]) -> Iterator[Finding]:
-    """Yield the findings of notices, one for several that are written as one sentence."""
+    """Yield the findings of notices; notices that are written as one sentence are one finding."""
     for group, _ in merge_notices((notice, None) for notice in notices):
         yield Finding(group[0].code, _OF_NOTICES[group[0].severity], render(group))
 

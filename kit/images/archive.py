@@ -31,7 +31,7 @@ _SUFFIXES = frozenset(
     )
 )
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-_NO_ZIP = "File is not a zip file"  # all that `zipfile` says of most other files
+_NO_ZIP = "File is not a zip file"  # message of `zipfile` for most other files
 _DO_NOT_USE = "do not use this zip, or make a new one of plain pictures"
 
 

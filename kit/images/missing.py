@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from kit.errors import PictureError, brief
 
 
-def lack(
+def make_missing_error(
     names: Sequence[str], count: int, what: str, hint: str, *, left_out: int = 0, kind: str = ""
 ) -> PictureError:
     """Return the error for pictures that lack something.
 
     Args:
-        names: of these pictures, at least one.
-        count: of all pictures that were looked at.
-        what: they lack, such as ``no label``.
+        names: of the pictures that lack it, one or more.
+        count: number of all pictures that were checked.
+        what: what they have, such as ``no label``.
         hint: what to do.
-        left_out: number of pictures of the set that were not looked at, because they calibrated.
+        left_out: number of pictures of the set that were not checked, because they calibrated.
         kind: of pictures, such as ``training``.
     """
     pictures = f"{kind} picture".strip() + ("s" if count > 1 else "")
@@ -25,7 +25,8 @@ def lack(
     have = "have" if len(names) > 1 else "has"
     if count == 1:
         return PictureError(f"the only {pictures}{rest}, {brief(names[0])}, has {what}", hint)
+    example = ", for example " if len(names) > 1 else ": "
     return PictureError(
-        f"{len(names)} of the {count} {pictures}{rest} {have} {what}, such as {brief(names[0])}",
+        f"{len(names)} of the {count} {pictures}{rest} {have} {what}{example}{brief(names[0])}",
         hint,
     )

@@ -68,7 +68,7 @@ class Preprocessing(Record):
         return self.crop, self.crop if self.crop_width is None else self.crop_width
 
     def describe(self) -> str:
-        """Return the steps in words, as ``shorter side to 37 px, centre 32 x 32, …``."""
+        """Return the steps in words, such as ``shorter side to 37 px, centre crop 32 x 32, …``."""
         height, width = self.sides
         if self.fit == "shorter-side":
             first = f"shorter side to {self.resize} px"
@@ -78,11 +78,11 @@ class Preprocessing(Record):
             first = {
                 "cover": f"resized to cover {size}",
                 "stretch": f"stretched to {size}",
-                "letterbox": f"resized to fit into {size}, with grey around",
+                "letterbox": f"resized to fit into {size}, padded with grey",
             }[self.fit]
         steps = [first]
         if self.resize_to != self.sides or self.fit == "cover":
-            steps.append(f"centre {height} x {width}")
+            steps.append(f"centre crop {height} x {width}")
         if self.color != "RGB":
             steps.append(self.color)
         if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):

@@ -92,7 +92,7 @@ def _deviations(settings: Mapping[str, object]) -> Iterator[str]:
         yield "padding"
     kind = _find_type(settings)
     if not kind:
-        yield "steps that are not known, because it names no image_processor_type"
+        yield "unknown steps, because it has no image_processor_type"
     elif _kind(settings) not in _PLAIN:
         yield f"steps of its own, those of {brief(kind)}"
     size = settings.get("size")
@@ -103,8 +103,8 @@ def _deviations(settings: Mapping[str, object]) -> Iterator[str]:
 
 def _find_type(settings: Mapping[str, object]) -> str:
     """Return the class of the processor; empty if the settings name none."""
-    found = settings.get("image_processor_type") or settings.get("feature_extractor_type")
-    return str(found or "")
+    kind = settings.get("image_processor_type") or settings.get("feature_extractor_type")
+    return str(kind or "")
 
 
 def _kind(settings: Mapping[str, object]) -> str:

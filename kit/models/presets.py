@@ -8,7 +8,7 @@
     FILE            JSON: the ``preprocessor_config.json`` of transformers, the ``config.json`` of
                     timm on the Hugging Face hub, or a bundle's manifest
 
-Each is for an input of any size. The size in a file is the input's, unless the recipe has one.
+Each is for an input of any size. A file also sets the size of the input, unless the recipe sets it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PicturePreset:
         crop_share: takes the place of `resize_ratio`.
         fit: see `kit.manifest.preprocessing.Preprocessing`.
         interpolation: of the resize.
-        sides: height and width of the input, in pixels, if they are in the file.
+        sides: height and width of the input, in pixels; None if a file does not set them.
     """
 
     mean: Numbers = IMAGENET_MEAN

@@ -75,8 +75,8 @@ class TorchvisionSource(LibrarySource):
         for kind, task in _OTHER_KINDS.items():
             if builder in scan_registered("torchvision", f"models/{kind}", _DECORATOR):
                 raise RecipeError(
-                    f"torchvision:{builder} is a network of torchvision.models.{kind}, and a model "
-                    "by name is a classifier or a detector",
+                    f"torchvision:{builder} is a network of torchvision.models.{kind}, but a model "
+                    "by name must be a classifier or a detector",
                     hint_task(task),
                 )
         plain = builder.removeprefix(_QUANTIZED)

@@ -13,7 +13,7 @@ from kit.recipe import TASK_OPTIONS, Recipe
 from kit.registry import FORMAT_NAMES
 from kit.tasks import get_task, list_tasks
 
-# Options that only methods with training use, and those of methods that calibrate.
+# Options that only methods with training use, and options that only calibration uses.
 TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
 CALIBRATION = ("observer", "corrections")
 
@@ -78,7 +78,7 @@ def check(recipe: Recipe) -> None:
 
 
 def _refuse_idle(recipe: Recipe, options: tuple[str, ...], reason: str, remedy: str) -> None:
-    """Refuse options that the recipe's files are made without.
+    """Refuse options that no file of the recipe uses.
 
     Raises:
         RecipeError: one has another value than its default.

@@ -29,7 +29,7 @@ Section = tuple[str, list[str]]
 def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     """Yield headings and lines: model, corrections, ranges, training, qconfigs, checks.
 
-    A network of the user's own is run once, which tells its outputs.
+    A network of the user's own is run once, to determine its outputs.
 
     Args:
         recipe: of the build.

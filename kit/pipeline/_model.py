@@ -70,7 +70,7 @@ def load(work: Preparation) -> nn.Module:
 
 
 def _hint_architecture(model: str) -> str:
-    """Return what to do if the weights are of another architecture than a model."""
+    """Return what to do if the weights are of another architecture than the model."""
     if (factory := own(model)) is not None:
         return f"let {factory[1]} in {factory[0]} return the network that they were trained with"
     if split_reference(model) is not None:

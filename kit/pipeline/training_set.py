@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import PictureError
 from kit.images import PictureSet, digest, open_set, sample
-from kit.images.missing import lack
+from kit.images.missing import make_missing_error
 from kit.pipeline.build_state import Preparation
 from kit.pipeline.training_data import MAX_HELD, TrainingData, split
 from kit.recipe import Recipe
@@ -111,7 +111,7 @@ def _are_labelled(chosen: PictureSet, work: Preparation) -> bool:
             )
     without = [picture.name for picture in chosen if picture.label is None]
     if 0 < len(without) < len(chosen):
-        raise lack(
+        raise make_missing_error(
             without,
             len(chosen),
             "no label",

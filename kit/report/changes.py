@@ -70,9 +70,9 @@ def write_verdict(changes: Sequence[BundleComparison]) -> str:
     )
     unknown = [one for one in changes if one.verdict == "not known"]
     if not unknown:
-        return f"No file takes longer in one of {names}."
+        return f"No file differs in speed between {names}."
     files = ", ".join(one.slow.name for one in unknown)
-    return f"Whether one of {names} is slower is not known for {files}."
+    return f"It is not known whether {names} differ in speed for {files}."
 
 
 def write_sentences(changes: Sequence[BundleComparison]) -> Iterator[str]:

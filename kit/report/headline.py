@@ -27,7 +27,7 @@ class Headline:
 def write(report: Report) -> Headline:
     """Return the headline: the fastest int8 row of a real device, and its loss of accuracy.
 
-    Where the same file of several bundles was measured together, it is which one is slower.
+    If the same file of several bundles was measured together, it names the slower bundle.
     """
     if not report.rows:
         return Headline(processors.write_sentence(report.processors), ())

@@ -55,10 +55,10 @@ def write_heading(results: Results) -> str:
 
 
 def write_note(results: Results) -> str:
-    """Return the sentence above the table: what of it is emulated."""
+    """Return the sentence above the table: which processors are emulated."""
     emulated = _list_emulated(results)
     if not emulated:
-        return "By the processor that is named, nothing is emulated; times are not shown."
+        return "The named processor computed the answers: nothing is emulated. Times are not shown."
     return (
         f"Emulated: {', '.join(emulated)}. The answers are those of the processor's instructions, "
         "and times are not shown."

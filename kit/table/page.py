@@ -64,7 +64,9 @@ def notes(overview: Overview) -> list[str]:
             "one of them; differences within the intervals are noise."
         )
     if any(setting.virtual for setting, _ in overview.others):
-        lines.append("Times of virtual and emulated devices are no phone's: they rank nothing.")
+        lines.append(
+            "Times of virtual and emulated devices are not those of a phone: they are not ranked."
+        )
     return lines
 
 

@@ -12,7 +12,7 @@ from kit.commands.common.output_options import add_output_options
 from kit.errors import UnknownName
 
 HELP = "help"
-WORDS = "kit.words"  # in the `meta` of a context: the words after the name of the command
+WORDS = "kit.words"  # key in a context's `meta`: the arguments after the command's name
 
 
 class CommandGroup(click.Group):

@@ -1,7 +1,7 @@
-"""Words that other tools use for options, each with what it is called here.
+"""Option names of other tools, each with kit's option.
 
-Only errors about the command line import this module. A word counts as it is typed, without the
-value after ``=``; a command that it does not name gets click's own error.
+Only errors about the command line import this module. A name is compared as it is typed, without
+the value after ``=``; for a command that the table does not list, click's own error is printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 from kit.commands.common.groups import WORDS
 from kit.errors import UsageError
 
-_FILE_OF = "--format FILE, such as onnx-{}, a file of the bundle"
+_FILE_OF = "--format FILE with a file of the bundle, such as onnx-{}"
 _READERS = "eval bench predict show verify"
 _BUILDS = "build run"
 _SIZED = "build run analyze cost"
@@ -22,7 +22,7 @@ _MEASURES = "bench/app bench"
 _PICTURES = "--images DIR_OR_ZIP"
 _DEVICE = "`kit predict` or `kit bench` with --device compares answers on a device"
 
-# Words with spaces between; the commands with spaces between, of groups after a slash; and advice.
+# Option names; the commands, those of groups after a slash; and advice.
 _TABLE: Mapping[str, Mapping[str, str]] = {
     "--int8 --i8 --uint8": {_BUILDS: "--precision int8", _READERS: _FILE_OF.format("int8")},
     "--fp16 --half --float16": {_BUILDS: "--precision fp16", _READERS: _FILE_OF.format("fp16")},
@@ -45,7 +45,7 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
         "run": _PICTURES,
     },
     "--images --pictures": {"build": "--calibrate DIR_OR_ZIP; `kit eval` takes --images"},
-    "--calibrate": {"run": "--images DIR_OR_ZIP, some of which calibrate"},
+    "--calibrate": {"run": "--images DIR_OR_ZIP; some of its pictures calibrate"},
     "--imgsz --img-size --img --size --input-size --input-shape --shape --input_shape": {
         _SIZED: "--input SIDE, such as --input 224"
     },
@@ -60,7 +60,7 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     "--checkpoint --ckpt --pretrained --state-dict": {"build run analyze": "--weights FILE"},
     "--classes --names --class-names --label-file": {"build run eval analyze": "--labels FILE"},
     "--warmup --warm-up --warmup-runs --warmup-iterations --warmup_runs": {
-        _MEASURES: "each process warms up as it is; --official does so for longer"
+        _MEASURES: "each process warms up by default; --official warms up for longer"
     },
     "--iterations --iters --runs --num-runs --num_runs --loops --count --samples --repeat": {
         _MEASURES: "--repeats N for more processes, or --official for more samples of each"
@@ -73,12 +73,12 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
         "bench predict run doctor devices clean/app bench/app install/app run": "--device SERIAL",
         "verify eval": _DEVICE,
     },
-    "--device": {"verify eval": _DEVICE, "build": "`kit bench` with it, after the build"},
+    "--device": {"verify eval": _DEVICE, "build": "after the build, use `kit bench` with --device"},
     "--out --out-dir --output-dir --output_dir --outdir --dest --save": {
         "run build eval verify bench report analyze/app bench/app build/app test": "-o PATH"
     },
 }
-# What a word beside the arguments may be, by command.
+# What an extra argument may be, by command.
 _EXTRA: Mapping[str, str] = {
     "eval": "--images {}",
     "run": "--images {}",
@@ -97,7 +97,7 @@ def list_advice() -> Iterator[tuple[str, str, str]]:
 
 
 def explain(exc: click.UsageError) -> UsageError | None:
-    """Return an error that says what a word is called here; None if the word is unknown."""
+    """Return an error whose hint names kit's option for a word; None if the word is unknown."""
     if exc.ctx is None:
         return None
     path = exc.ctx.command_path
@@ -126,7 +126,5 @@ def _explain_extra(context: click.Context, command: str, path: str) -> UsageErro
     word = shlex.quote(rest[0])
     option = _EXTRA[command].partition(" ")[0]
     advice = "leave it out" if option in words else f"use {_EXTRA[command].format(word, word)}"
-    return UsageError(
-        f"{path} takes one {first.make_metavar(context).strip('[]')}, and {word} is another word",
-        advice,
-    )
+    takes = f"{path} takes one {first.make_metavar(context).strip('[]')}"
+    return UsageError(f"{takes}, and {word} is an extra argument", advice)

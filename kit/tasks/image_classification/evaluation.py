@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from kit.errors import PictureError, UsageError, brief
 from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
-from kit.images.missing import lack
+from kit.images.missing import make_missing_error
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice, new_notice
 from kit.signature import Samples, TensorSpec
@@ -148,7 +148,7 @@ def _check_labels(pictures: list[Picture], classes: int) -> None:
             )
     without = [p.name for p in pictures if p.label is None]
     if 0 < len(without) < len(pictures):
-        raise lack(
+        raise make_missing_error(
             without,
             len(pictures),
             "no label",

@@ -19,7 +19,7 @@ import numpy as np
 from kit.errors import PictureError, brief
 from kit.images import Picture, decode, digest, open_set, to_array
 from kit.images.masks import IGNORED, Mask, decode_mask
-from kit.images.missing import lack
+from kit.images.missing import make_missing_error
 from kit.images.resizing import resize_and_crop, resized_size
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice
@@ -122,7 +122,7 @@ def _find_masks(pictures: Sequence[Picture], folder: Path, left_out: int) -> tup
     names = match_names([_stem(picture.name) for picture in pictures], list(masks))
     missing = [p.name for p, name in zip(pictures, names, strict=True) if name is None]
     if missing:
-        raise lack(
+        raise make_missing_error(
             missing,
             len(pictures),
             f"no mask in {folder}",

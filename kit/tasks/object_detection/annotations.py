@@ -23,7 +23,7 @@ from kit.calibration import ModelInputs
 from kit.documents import MAX_JSON_BYTES, Count, fault_of, parse_json, reason
 from kit.errors import PictureError, brief
 from kit.images.archive import Read
-from kit.images.missing import lack
+from kit.images.missing import make_missing_error
 from kit.images.sets import list_files
 from kit.tasks._matching import match_names
 
@@ -103,7 +103,7 @@ def read_coco(
         content: of it.
         pictures: names, with folders.
         inputs: of the model, whose classes the boxes get.
-        left_out: number of pictures beside these that calibrated.
+        left_out: number of other pictures, which calibrated.
 
     Raises:
         PictureError: the file is of another kind, a category is no class of the model, or a
@@ -120,7 +120,7 @@ def read_coco(
     images = {image.file_name: image for image in coco.images}
     missing = [p for p, matches in zip(pictures, names, strict=True) if matches is None]
     if missing:
-        raise lack(
+        raise make_missing_error(
             missing,
             len(pictures),
             f"no entry in {name}",
@@ -216,7 +216,7 @@ def read_texts(folder: Path, pictures: Sequence[str], inputs: ModelInputs) -> li
     Raises:
         PictureError: no picture has a file.
     """
-    listed = list_files(folder, "text files of boxes")
+    listed = list_files(folder, "text files with boxes")
     files = {name: read for name, read in listed.items() if name.endswith(TEXT)}
     stems = {str(PurePosixPath(name).with_suffix("")): name for name in files}
     plain = [str(PurePosixPath(name).with_suffix("")) for name in pictures]

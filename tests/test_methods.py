@@ -153,7 +153,7 @@ def test_invalid_gates_are_refused_before_the_build(gate, message, tmp_path):
     [
         ((), {"min_agreement": 90}, PictureError, "there is no folder or zip"),
         (("a.png", "b.png"), {"max_drop": 1}, RecipeError, "has no labels, so there is no top-1"),
-        (("1/a.png", "cat/b.png"), {"max_drop": 1}, PictureError, "cat/b.png has no label"),
+        (("1/a.png", "cat/b.png"), {"max_drop": 1}, PictureError, "has no label: 'cat/b.png'"),
         (("1000/a.png",), {"max_drop": 1}, PictureError, "has the label 1000"),
     ],
 )

@@ -10,24 +10,22 @@ A zip may hold any of these. The order of a set is that of its sorted names.
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
-import io
 import os
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from kit.documents import reason, text_of
-from kit.errors import PictureError, brief, count_of
+from kit.documents import text_of
+from kit.errors import PictureError
 from kit.files import untrusted
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
-from kit.images.labels import Classes, Named, compose
+from kit.images.label_table import read_label_table
+from kit.images.labels import Classes, Named
 
-_MAX_CSV_BYTES = 64 * 2**20
 _SHOWN = 5  # suffixes that a message names
 
 
@@ -95,7 +93,8 @@ def open_set(
     readers = list_files(path, kind)
     classes, unread = Classes(categories), ""
     if labels is not None:
-        pictures, labels_from = _from_csv(readers, labels, classes), text_of(labels.name)
+        listed, labels_from = read_label_table(labels, readers, classes), text_of(labels.name)
+        pictures = [Picture(name, listed[name], readers[name]) for name in sorted(listed)]
     else:
         names = sorted(name for name in readers if is_picture(name))
         unread = _count_others(n for n in readers if not n.endswith(tuple(label_suffixes)))
@@ -237,70 +236,3 @@ def _labels(names: list[str], classes: Classes) -> tuple[dict[str, Named | None]
 
 def _kinds(named: dict[str, Named | None]) -> str:
     return " and ".join(sorted({label.kind for label in named.values() if label}))
-
-
-def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:
-    tops = {PurePosixPath(name).parts[0] for name in listed}
-    top = tops.pop() if len(tops) == 1 else ""
-    composed = {compose(name): name for name in listed}
-    pictures: dict[str, Picture] = {}
-    for line, row in _rows(path):
-        if len(row) != 2:
-            raise PictureError(
-                f"line {line} of {path} has {count_of(len(row), 'column')}, not 2",
-                "each line is path,label; put a name that has a comma in quotes",
-            )
-        path_in_csv, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
-        name = _find(path_in_csv, top, listed, composed)
-        label = classes.find(text)
-        if line == 1 and name not in listed and label is None and not is_picture(path_in_csv):
-            continue  # a header
-        if name not in listed:
-            raise PictureError(
-                f"line {line} of {path} names {brief(path_in_csv)}, which the set does not hold",
-                "paths are relative to the folder or zip of --images",
-            )
-        if label is None:
-            raise PictureError(
-                f"line {line} of {path} has the label {brief(text)}, which is not one class",
-                "a label is a class index, a WordNet id of ImageNet or the name of one category",
-            )
-        if name in pictures:
-            raise PictureError(
-                f"line {line} of {path} lists {brief(path_in_csv)} again", "list it once"
-            )
-        pictures[name] = Picture(name, label, listed[name])
-    return [pictures[name] for name in sorted(pictures)]
-
-
-def _find(path: str, top: str, listed: Container[str], composed: Mapping[str, str]) -> str:
-    """Return the name of a listed file for a path of a CSV; the path itself if there is none.
-
-    Args:
-        path: as the CSV has it.
-        top: the only folder of the set, which the CSV may leave out.
-        listed: the names.
-        composed: names by how `kit.images.labels.compose` writes them.
-    """
-    for name in (path, f"{top}/{path}"):
-        if name in listed:
-            return name
-        if compose(name) in composed:
-            return composed[compose(name)]
-    return f"{top}/{path}"
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and cells of each line that is not blank."""
-    try:
-        content = untrusted.read_file(path, _MAX_CSV_BYTES)
-    except (OSError, ValueError) as exc:
-        raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc
-    try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield reader.line_num, row
-    except (UnicodeDecodeError, csv.Error) as exc:
-        what = str(exc) if isinstance(exc, csv.Error) else "it is not text in UTF-8"
-        raise PictureError(f"{path} is not a CSV file: {what}", "save it as UTF-8 text") from exc

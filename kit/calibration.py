@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kit.detection import Detection
 from kit.manifest.preprocessing import Preprocessing, Tokenization
-from kit.notice_catalogue import Value
+from kit.notice_values import Value
 from kit.notices import Notice, new_notice
 from kit.recipe import Recipe
 from kit.signature import Feedback, FloatArray, Samples, TensorSpec

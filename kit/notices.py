@@ -15,7 +15,8 @@ from typing import Annotated, TypeVar
 from pydantic import Field, model_validator
 
 from kit.documents import Record, Text
-from kit.notice_catalogue import CATALOGUE, TEXT, Severity, Value
+from kit.notice_catalogue import CATALOGUE, TEXT
+from kit.notice_values import Severity, Value
 
 About = TypeVar("About")
 

@@ -68,7 +68,8 @@ def list_json_names(text: str) -> set[str]:
 
 def test_json_blocks_have_the_fields_of_their_schemas():
     # The schema allows answers of a task and values of a notice in any form.
-    sources = [*(ROOT / "kit/tasks").rglob("*.py"), ROOT / "kit/notice_catalogue.py"]
+    sources = [*(ROOT / "kit/tasks").rglob("*.py"), *(ROOT / "kit").glob("*_notices.py")]
+    sources.append(ROOT / "kit/notice_catalogue.py")
     free = "".join(file.read_text(encoding="utf-8") for file in sources)
     for block in list_language("json"):
         schema = ROOT / "docs/schemas" / f"{Path(block.page).stem}.json"

@@ -26,7 +26,8 @@ from kit.doctor.device import DeviceState
 from kit.doctor.finding import CODES, VERDICTS, Finding, from_notice, has_problem, judge_amount
 from kit.errors import UNFIT
 from kit.manifest.artifacts import FailedArtifact
-from kit.notice_catalogue import CATALOGUE, SEVERITIES
+from kit.notice_catalogue import CATALOGUE
+from kit.notice_values import SEVERITIES
 from kit.notices import Notice, new_notice
 from kit.runners import native
 from kit.signature import TensorSpec

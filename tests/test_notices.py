@@ -14,7 +14,8 @@ from kit.bench import gates
 from kit.bench.rows import as_json, rows
 from kit.bench.stability import Stability
 from kit.commands.common import advice, latency_table
-from kit.notice_catalogue import CATALOGUE, SEVERITIES, TEXT
+from kit.notice_catalogue import CATALOGUE, TEXT
+from kit.notice_values import SEVERITIES
 from kit.notices import Notice, fill, merge_notices, new_notice, read_text, render
 
 ROOT = Path(__file__).parents[1]

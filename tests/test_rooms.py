@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 # A room may import the lines above its own; rooms of one line never import each other.
 LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
-    ("guard", "logs", "notice_catalogue", "signature", "streams", "user_cache", "wheels"),
-    ("arrays", "artifact_key", "network", "notices", "registry"),
+    ("guard", "logs", "notice_values", "signature", "streams", "user_cache", "wheels"),
+    ("arrays", "artifact_key", "measurement_notices", "network", "registry"),
+    ("notice_catalogue",),
+    ("notices",),
     ("model_source", "no_bundle"),
     ("model_name",),
     ("detection", "recipe"),

@@ -59,8 +59,10 @@ def _require_layers(model: GraphModule) -> None:
 
 
 def _by_the_runtime(model: GraphModule, options: Options) -> Quantized:
-    """Leave it to ONNX Runtime's own tool: torch's exporter has no words for it."""
-    model.meta["kit_dynamic"] = options.granularity
+    """Leave it to ONNX Runtime's own tool: torch's exporter has no operators for it."""
+    from kit.formats.deferred import DeferredDynamic, defer_dynamic
+
+    defer_dynamic(model, DeferredDynamic(per_channel=options.granularity == "per-channel"))
     return Quantized(graph=model, qconfig=qconfig("pt2e-u8", options), integer=True)
 
 

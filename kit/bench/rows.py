@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kit import notices
 from kit.artifact_key import REFERENCE
 from kit.bench import gates, stability
-from kit.notice_catalogue import Value
+from kit.notice_values import Value
 from kit.notices import Notice, new_notice
 from kit.results import rounds, statistics
 from kit.results.context import BundleRef, Identity

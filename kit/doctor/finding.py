@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.notice_catalogue import Severity
+from kit.notice_values import Severity
 from kit.notices import Notice, merge_notices, render
 
 Verdict = Literal["ok", "note", "warning", "problem"]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import JsonValue, NonNegativeFloat, NonNegativeInt
 
 from kit.json_outputs.base import JsonOutput
-from kit.notice_catalogue import Severity
+from kit.notice_values import Severity
 from kit.results.accuracy import Metric, OutputRow
 from kit.results.context import Context
 from kit.results.latency import Recommendation

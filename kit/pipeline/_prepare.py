@@ -10,7 +10,7 @@ from kit import encodings
 from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest.build_records import Calibration
-from kit.notice_catalogue import Value
+from kit.notice_values import Value
 from kit.notices import new_notice
 from kit.pipeline import _keep_float, training
 from kit.pipeline._artifact_keys import (

@@ -65,7 +65,8 @@ def write_notice(group: Sequence[Notice]) -> str:
 
 def document_notices() -> str:
     """Return `docs/notices.md`."""
-    from kit.notice_catalogue import CATALOGUE, SEVERITIES
+    from kit.notice_catalogue import CATALOGUE
+    from kit.notice_values import SEVERITIES
 
     lines = [
         "# Notices",

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.formats.deferred import read_deferred
 from kit.formats.onnx.constant_folding import fold_constants
 from kit.formats.onnx.float_layers import guard_float_layers
 from kit.formats.onnx.integer_clips import move_clips
@@ -68,12 +69,12 @@ def export_model(
     guard_float_layers(exported.graph)
     separate_parameters(exported.graph)
     use_own_domain(exported)
-    granularity = getattr(model, "meta", {}).get("kit_dynamic")
-    if granularity:
+    dynamic = read_deferred(model)
+    if dynamic:
         fold_constants(exported.graph)
     onnx.save(exported, path)
-    if granularity:
-        _quantize_dynamic(path, per_channel=granularity == "per-channel")
+    if dynamic:
+        _quantize_dynamic(path, dynamic.per_channel)
 
 
 def _name_batch(graph: GraphProto) -> None:

@@ -4,11 +4,8 @@ import android.content.Context;
 import android.content.res.AssetManager;
 import java.io.ByteArrayOutputStream;
 import java.io.File;
-import java.io.FileInputStream;
-import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -30,23 +27,20 @@ public final class Bundle {
     /** Maximum size of the header of a NumPy file. */
     private static final int MAX_NPY_HEADER_BYTES = 1 << 17;
 
-    /** Guards unpacking, because two threads may request the same model. */
-    private static final Object UNPACK_LOCK = new Object();
-
     /** Name of the folder. */
     public final String name;
 
     /** SHA-256 of `bundle.json`, which lists the hashes of all files of the bundle. */
     public final String hash;
 
-    private final Store store;
     private final Manifest manifest;
+    private final VerifiedFiles files;
 
     private Bundle(String name, String hash, Store store, Manifest manifest) {
         this.name = name;
         this.hash = hash;
-        this.store = store;
         this.manifest = manifest;
+        this.files = new VerifiedFiles(name, store, manifest);
     }
 
     /** Opens a bundle by name; a bundle in the app's files overrides one in its assets. */
@@ -144,7 +138,7 @@ public final class Bundle {
         for (String format : Runtimes.CLASSES.keySet()) {
             for (Manifest.Artifact artifact : manifest.artifacts) {
                 if (artifact.format.equals(format) && Runtimes.has(format)
-                        && exists(artifact.file)) {
+                        && files.exists(artifact.file)) {
                     names.add(artifact.name);
                 }
             }
@@ -162,21 +156,12 @@ public final class Bundle {
         return manifest.artifact(artifact).precision;
     }
 
-    private boolean exists(String path) {
-        try {
-            store.open(path).close();
-            return true;
-        } catch (IOException e) {
-            return false;
-        }
-    }
-
     /** The category labels in the order of the output, or null. */
     public List<String> labels() throws KitException {
         if (manifest.labels == null) {
             return null;
         }
-        String text = new String(read(manifest.labels), StandardCharsets.UTF_8);
+        String text = new String(files.read(manifest.labels), StandardCharsets.UTF_8);
         return Arrays.asList(text.split("\r?\n"));
     }
 
@@ -187,10 +172,10 @@ public final class Bundle {
         return new Golden(readArrays(manifest.goldenInputs, manifest.inputs), expected, floor);
     }
 
-    private List<Npy> readArrays(List<String> files, List<TensorSpec> specs) throws KitException {
+    private List<Npy> readArrays(List<String> paths, List<TensorSpec> specs) throws KitException {
         List<Npy> arrays = new ArrayList<>();
-        for (int i = 0; i < files.size(); i++) {
-            arrays.add(Npy.parse(read(files.get(i)), specs.get(i), files.get(i)));
+        for (int i = 0; i < paths.size(); i++) {
+            arrays.add(Npy.parse(files.read(paths.get(i)), specs.get(i), paths.get(i)));
         }
         return arrays;
     }
@@ -205,25 +190,10 @@ public final class Bundle {
         for (int i = 0; i < manifest.inputs.size(); i++) {
             String file = manifest.goldenInputs.get(i);
             TensorSpec spec = manifest.inputs.get(i);
-            PrefixStream prefix = new PrefixStream(MAX_NPY_HEADER_BYTES + (long) spec.bytes);
-            copyInto(file, prefix);
-            inputs.add(Npy.firstRow(prefix.toByteArray(), spec, file));
+            byte[] prefix = files.readPrefix(file, MAX_NPY_HEADER_BYTES + (long) spec.bytes);
+            inputs.add(Npy.firstRow(prefix, spec, file));
         }
         return inputs;
-    }
-
-    /** Keeps the first bytes that are written, and discards the rest. */
-    private static final class PrefixStream extends ByteArrayOutputStream {
-        private final long limit;
-
-        PrefixStream(long limit) {
-            this.limit = limit;
-        }
-
-        @Override
-        public synchronized void write(byte[] data, int offset, int length) {
-            super.write(data, offset, (int) Math.min(length, limit - size()));
-        }
     }
 
     public String modelSha256(String artifact) throws KitException {
@@ -240,69 +210,6 @@ public final class Bundle {
      * asset has none. The file is copied once and named after its hash.
      */
     public File modelFile(String artifact, File folder) throws KitException {
-        synchronized (UNPACK_LOCK) {
-            return unpack(artifact, folder);
-        }
-    }
-
-    private File unpack(String artifact, File folder) throws KitException {
-        String path = manifest.artifact(artifact).file;
-        Manifest.Entry entry = manifest.entry(path);
-        String type = path.substring(Math.max(path.lastIndexOf('.'), path.lastIndexOf('/') + 1));
-        File file = new File(folder, entry.sha256 + type);
-        if (file.length() == entry.size && entry.sha256.equals(digest(file))) {
-            return file;
-        }
-        if (!folder.isDirectory() && !folder.mkdirs()) {
-            throw new KitException("Cannot create the folder " + folder);
-        }
-        File part = new File(file.getPath() + ".part");
-        try (OutputStream out = new FileOutputStream(part)) {
-            copyChecked(path, out);
-        } catch (IOException e) {
-            part.delete();
-            throw new KitException("Cannot unpack " + path + ": " + e.getMessage(), e);
-        } catch (KitException e) {
-            part.delete();
-            throw e;
-        }
-        if (!part.renameTo(file)) {
-            throw new KitException("Cannot rename " + part);
-        }
-        return file;
-    }
-
-    private static String digest(File file) {
-        try (InputStream in = new FileInputStream(file)) {
-            return Digest.of(in);
-        } catch (IOException e) {
-            return ""; // missing or unreadable: unpack it again
-        }
-    }
-
-    private byte[] read(String path) throws KitException {
-        ByteArrayOutputStream data = new ByteArrayOutputStream();
-        copyInto(path, data);
-        return data.toByteArray();
-    }
-
-    private void copyInto(String path, OutputStream data) throws KitException {
-        try {
-            copyChecked(path, data);
-        } catch (IOException e) {
-            throw new KitException("Cannot read " + path + " of the bundle: " + e.getMessage(), e);
-        }
-    }
-
-    private void copyChecked(String path, OutputStream out) throws IOException, KitException {
-        Manifest.Entry entry = manifest.entry(path);
-        String digest;
-        try (InputStream in = store.open(path)) {
-            digest = Digest.copy(in, out);
-        }
-        if (!digest.equals(entry.sha256)) {
-            throw new KitException(path + " of the bundle “" + name + "” was altered: its SHA-256"
-                    + " is not the one in bundle.json. Build and pack the bundle again.");
-        }
+        return files.unpack(manifest.artifact(artifact).file, folder);
     }
 }

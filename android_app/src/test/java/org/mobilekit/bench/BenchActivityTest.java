@@ -3,22 +3,16 @@ package org.mobilekit.bench;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
+import static org.mobilekit.bench.BenchOptionsTest.intent;
 
-import android.content.ComponentName;
 import android.content.Context;
 import android.content.Intent;
-import android.content.pm.ActivityInfo;
-import android.content.pm.ApplicationInfo;
-import android.content.pm.ComponentInfo;
-import android.content.pm.PackageInfo;
-import android.content.pm.PackageManager;
 import android.os.Looper;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
@@ -43,28 +37,6 @@ import org.robolectric.annotation.Config;
 @Config(sdk = 34)
 public final class BenchActivityTest {
     private final Context context = RuntimeEnvironment.getApplication();
-
-    private static Intent intent(Map<String, Object> extras) {
-        Intent intent = new Intent(Contract.BENCH_ACTION);
-        extras.forEach((name, value) -> put(intent, name, value));
-        return intent;
-    }
-
-    private static void put(Intent intent, String name, Object value) {
-        if (value instanceof Integer) {
-            intent.putExtra(name, (Integer) value);
-        } else if (value instanceof Float) {
-            intent.putExtra(name, (Float) value);
-        } else if (value instanceof Long) {
-            intent.putExtra(name, (Long) value);
-        } else if (value instanceof Boolean) {
-            intent.putExtra(name, (Boolean) value);
-        } else if (value instanceof int[]) {
-            intent.putExtra(name, (int[]) value);
-        } else {
-            intent.putExtra(name, (String) value);
-        }
-    }
 
     /** Starts the activity, waits for it, and returns the parsed result. */
     private JSONObject measure(Intent intent, String id) throws Exception {
@@ -287,44 +259,6 @@ public final class BenchActivityTest {
         assertTrue(activity.isFinishing());
         assertEquals(null, activity.worker());
         assertFalse(new Storage(context.getFilesDir()).result("run-1").exists());
-    }
-
-    @Test
-    public void otherAppsCannotStartIt() throws Exception {
-        PackageInfo other = new PackageInfo();
-        other.packageName = "com.example.ordinary";
-        other.applicationInfo = new ApplicationInfo();
-        other.applicationInfo.packageName = other.packageName;
-        Shadows.shadowOf(context.getPackageManager()).installPackage(other);
-        PackageManager manager = context.getPackageManager();
-        Intent start = new Intent(Contract.BENCH_ACTION)
-                .setComponent(new ComponentName(context, BenchActivity.class));
-        ActivityInfo activity = manager.resolveActivity(start, 0).activityInfo;
-        assertTrue(activity.exported);
-        assertEquals(Contract.BENCH_PERMISSION, activity.permission);
-        assertEquals(PackageManager.PERMISSION_DENIED,
-                manager.checkPermission(activity.permission, other.packageName));
-        assertEquals(PackageManager.PERMISSION_DENIED,
-                manager.checkPermission(activity.permission, context.getPackageName()));
-    }
-
-    @Test
-    public void nothingElseIsExported() throws Exception {
-        PackageInfo own = context.getPackageManager().getPackageInfo(context.getPackageName(),
-                PackageManager.GET_ACTIVITIES | PackageManager.GET_PROVIDERS
-                        | PackageManager.GET_SERVICES | PackageManager.GET_RECEIVERS);
-        List<String> exported = new ArrayList<>();
-        for (ComponentInfo[] kind : new ComponentInfo[][] {
-            own.activities, own.providers, own.services, own.receivers}) {
-            for (ComponentInfo component : kind == null ? new ComponentInfo[0] : kind) {
-                if (component.exported && component.name.startsWith("org.mobilekit.")) {
-                    exported.add(component.name.substring(component.name.lastIndexOf('.') + 1));
-                }
-            }
-        }
-        Collections.sort(exported);
-        assertEquals("[BenchActivity, DemoActivity]", exported.toString());
-        assertFalse(own.providers[0].exported);
     }
 
     /** Starts it with 500 random intents: each writes a readable result, none crashes. */

@@ -4,6 +4,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import android.content.Intent;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.HashMap;
@@ -40,6 +41,29 @@ public final class BenchOptionsTest {
         assertEquals("usage", e.stage);
         assertTrue(e.getMessage(), e.getMessage().contains(name));
         return e.getMessage();
+    }
+
+    /** Returns what adb's shell sends with these extras. */
+    static Intent intent(Map<String, Object> extras) {
+        Intent intent = new Intent(Contract.BENCH_ACTION);
+        extras.forEach((name, value) -> put(intent, name, value));
+        return intent;
+    }
+
+    private static void put(Intent intent, String name, Object value) {
+        if (value instanceof Integer) {
+            intent.putExtra(name, (Integer) value);
+        } else if (value instanceof Float) {
+            intent.putExtra(name, (Float) value);
+        } else if (value instanceof Long) {
+            intent.putExtra(name, (Long) value);
+        } else if (value instanceof Boolean) {
+            intent.putExtra(name, (Boolean) value);
+        } else if (value instanceof int[]) {
+            intent.putExtra(name, (int[]) value);
+        } else {
+            intent.putExtra(name, (String) value);
+        }
     }
 
     @Test

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.fx import GraphModule
 
 _KEY = "kit.deferred_dynamic"
@@ -32,7 +33,9 @@ def defer_dynamic(graph: GraphModule, request: DeferredDynamic) -> None:
     graph.meta[_KEY] = request
 
 
-def read_deferred(graph: GraphModule) -> DeferredDynamic | None:
-    """Return what was asked of the exporter; None if the graph is written as it is."""
-    request = graph.meta.get(_KEY)
+def read_deferred(model: nn.Module) -> DeferredDynamic | None:
+    """Return what was asked of the exporter; None if the model is written as it is."""
+    from torch.fx import GraphModule
+
+    request = model.meta.get(_KEY) if isinstance(model, GraphModule) else None
     return request if isinstance(request, DeferredDynamic) else None

@@ -261,7 +261,7 @@ public final class BenchActivityTest {
         assertFalse(new Storage(context.getFilesDir()).result("run-1").exists());
     }
 
-    /** Starts it with 500 random intents: each writes a readable result, none crashes. */
+    /** Starts it with 200 random intents: each writes a readable result, none crashes. */
     @Test
     public void randomExtrasDoNotCrash() throws Exception {
         Random random = new Random(20);
@@ -273,7 +273,7 @@ public final class BenchActivityTest {
             "contract", "id", "bundle", "artifact", "threads", "warmup", "warmup_seconds", "iters",
             "min_seconds", "max_seconds", "", "other", "\u0000"
         };
-        for (int i = 0; i < 500; i++) {
+        for (int i = 0; i < 200; i++) {
             Map<String, Object> extras = BenchOptionsTest.valid();
             extras.put("bundle", "absent");
             for (int k = random.nextInt(4); k >= 0; k--) {

@@ -33,6 +33,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "the layers that int8 hurts, and keep them in float",
         {"file": WORD, "sqnr": DECIBELS},
     ),
+    "float.kept": CatalogueEntry(
+        "note",
+        "{layers} stay float: with them in int8, the simulated network has {before}, and {after} "
+        "without",
+        "all can be quantized",
+        {"layers": WORDS, "before": DECIBELS, "after": DECIBELS},
+    ),
     "gate.not-run": CatalogueEntry(
         "warning",
         "{files}: no accuracy gate, because nothing here runs what was lowered for devices",

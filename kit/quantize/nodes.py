@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,29 @@ def layer_names(folded: GraphModule) -> tuple[str, ...]:
     modules = dict(folded.named_modules())
     called = (str(node.target) for node in folded.graph.nodes if node.op == "call_module")
     return tuple(dict.fromkeys(n for n in called if isinstance(modules[n], nn.Conv2d | nn.Linear)))
+
+
+def operation_names(folded: GraphModule) -> tuple[str, ...]:
+    """Return the names of what formats compute in int8 beside layers, in the order of the graph.
+
+    These are other convolutions, and the sums and products of two tensors. Each can stay float;
+    corrections and encodings of weights are for layers only.
+    """
+    names = (node_name(node) for node in folded.graph.nodes if _is_operation(node))
+    return tuple(dict.fromkeys(names))
+
+
+def _is_operation(node: Node) -> bool:
+    import torch
+    from torch import fx, nn
+
+    if node.op == "call_module":
+        others = nn.Conv1d | nn.ConvTranspose1d | nn.ConvTranspose2d
+        return isinstance(called(node), others)
+    binary = (operator.add, operator.mul, operator.iadd, operator.imul, torch.add, torch.mul)
+    if node.op != "call_function" or node.target not in binary or len(node.args) != 2:
+        return False
+    return all(isinstance(one, fx.Node) and NOT_FLOAT not in one.meta for one in node.args)
 
 
 def node_name(node: Node) -> str:

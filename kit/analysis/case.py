@@ -60,7 +60,6 @@ class Simulated:
         points: the quantized tensors, in order.
         layers: names of the convolutions and linear layers, in order.
         keepable: names of all that can be kept in float: the layers, then other operations.
-        weighted: those of them that have weights.
         ranges: of each tensor by name, (low, high).
     """
 
@@ -77,8 +76,6 @@ class Simulated:
         self.points = points(folded)
         self.layers = layer_names(folded)
         self.keepable = (*self.layers, *operation_names(folded))
-        modules = dict(folded.named_modules())
-        self.weighted = tuple(name for name in self.keepable if name in modules)
         self._scales = scales
         self._simulation = simulation
         activations = simulation.activations

@@ -131,13 +131,14 @@ class Keeping:
             Up to 12 of them, never all; the best choice if none reaches the goal.
         """
         kept: tuple[str, ...] = ()
+        layers = frozenset(self._model.layers)
         best, reached = kept, self._judged.judge(self._model, kept)
         while reached < goal:
             move = self._moves.next(kept)
             if move is None:
                 break
             kept = tuple(name for name in self._model.keepable if name in {*kept, *move})
-            if len(kept) > MAX_KEPT or set(self._model.weighted) <= set(kept):
+            if len(kept) > MAX_KEPT or (layers and layers <= set(kept)):
                 break  # with all layers in float, the float network is faster
             ratio = self._judged.judge(self._model, kept)
             if ratio > reached:

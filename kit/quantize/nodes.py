@@ -25,24 +25,21 @@ def layer_names(folded: GraphModule) -> tuple[str, ...]:
 
 
 def operation_names(folded: GraphModule) -> tuple[str, ...]:
-    """Return the names of what formats compute in int8 beside layers, in the order of the graph.
+    """Return the names of the sums and products of two tensors, in the order of the graph.
 
-    These are other convolutions, and the sums and products of two tensors. Each can stay float;
-    corrections and encodings of weights are for layers only.
+    Like layers, all formats compute them in int8, and can keep each of them in float. Other
+    convolutions than layers are not among them: ExecuTorch cannot lower a `Conv1d` in float between
+    int8 operations.
     """
-    names = (node_name(node) for node in folded.graph.nodes if _is_operation(node))
-    return tuple(dict.fromkeys(names))
+    return tuple(node_name(node) for node in folded.graph.nodes if _is_operation(node))
 
 
 def _is_operation(node: Node) -> bool:
     import torch
-    from torch import fx, nn
+    from torch import fx
 
-    if node.op == "call_module":
-        others = nn.Conv1d | nn.ConvTranspose1d | nn.ConvTranspose2d
-        return isinstance(called(node), others)
-    binary = (operator.add, operator.mul, operator.iadd, operator.imul, torch.add, torch.mul)
-    if node.op != "call_function" or node.target not in binary or len(node.args) != 2:
+    known = (operator.add, operator.mul, operator.iadd, operator.imul, torch.add, torch.mul)
+    if node.op != "call_function" or node.target not in known or len(node.args) != 2:
         return False
     return all(isinstance(one, fx.Node) and NOT_FLOAT not in one.meta for one in node.args)
 

@@ -49,11 +49,10 @@ def _add_zeros(graph: GraphProto, node: NodeProto, weight: TensorProto) -> None:
 def _shape(node: NodeProto, weight: TensorProto) -> tuple[int, ...]:
     """Return a shape that broadcasts to the input, with more than one element if it can.
 
-    A convolution's weight is [out, in / groups, kh, kw], or without kh; a Gemm's is [out, in] with
+    A convolution's weight is [out, in / groups, kh, kw]; a Gemm's is [out, in] with
     transB = 1, otherwise [in, out].
     """
     attributes = {a.name: a.i for a in node.attribute}
     if node.op_type == "Conv":
-        ones = (1,) * (len(weight.dims) - 2)
-        return (1, weight.dims[1] * (attributes.get("group") or 1), *ones)
+        return (1, weight.dims[1] * (attributes.get("group") or 1), 1, 1)
     return (weight.dims[1 if attributes.get("transB") else 0],)

@@ -35,9 +35,9 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "float.kept": CatalogueEntry(
         "note",
-        "{layers} stay float: with them in int8, the simulated network has {before}, and {after} "
-        "without",
-        "all can be quantized",
+        "{layers} stay float: the simulated int8 network had {before} with them in int8, and has "
+        "{after} without",
+        "everything can be quantized all the same",
         {"layers": WORDS, "before": DECIBELS, "after": DECIBELS},
     ),
     "gate.not-run": CatalogueEntry(

@@ -69,7 +69,8 @@ def command(
     """Show where int8 hurts BUNDLE or MODEL, and what layers in float would gain.
 
     Of a bundle, the recipe it was built from is studied, with the layers that it keeps in float;
-    options change it. Everything is measured in simulated int8, against the float model, on pictures that did not calibrate.
+    options change it. Everything is measured in simulated int8, against the float model, on
+    pictures that did not calibrate.
     """
     from kit.analysis import sensitivity, target
     from kit.commands.common import output_checks, study

@@ -49,6 +49,20 @@ class Magnitude(nn.Module):
         return self.last((real * real + imaginary * imaginary).sqrt())
 
 
+class Sound(nn.Module):
+    """The same trouble in a layer that cannot stay float."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.last = nn.Conv1d(2, 8, 3, bias=False), nn.Conv2d(8, 4, 1, bias=False)
+        with torch.no_grad():
+            self.stem.weight[:, 0] *= 60
+
+    def forward(self, x):
+        return self.last(torch.relu(self.stem(x.flatten(2))).unsqueeze(2))
+
+
 class Two(nn.Module):
     """Two inputs, of which the second has other shapes."""
 
@@ -70,6 +84,11 @@ def uneven():
 def even():
     """Return the same network without the large weights."""
     return Uneven(1.0).eval()
+
+
+def sound():
+    """Return a network with a layer that int8 destroys and that cannot stay float."""
+    return Sound().eval()
 
 
 def inputs(count: int, factor: float = 200.0):

@@ -11,7 +11,8 @@ from kit.commands.analyze import _line
 from kit.commands.common import study
 from kit.commands.common.advice import write_notice
 from kit.commands.common.build_line import build_line
-from kit.errors import RecipeError
+from kit.errors import RecipeError, UnknownName
+from kit.manifest.schema import Manifest
 from kit.pipeline import explain
 
 torch = pytest.importorskip("torch")
@@ -109,6 +110,17 @@ def test_an_accurate_network_is_the_one_without_the_word(tmp_path):
         made[word] = kit.build(recipe, tmp_path / word, use_cache=False).manifest
     assert made["auto"].kept_float == ()
     assert "float.kept" not in notices_of(made["auto"])
+    assert files_of(made["auto"]) == files_of(made["none"])
+
+
+def test_a_network_that_nothing_helps_is_quantized(samples, tmp_path):
+    made = {}
+    for word in ("auto", "none"):
+        recipe = recipe_of(samples, "sound", keep_float=word, formats=("lite",))
+        made[word] = kit.build(recipe, tmp_path / word, use_cache=False).manifest
+    assert "int8.inaccurate" in notices_of(made["auto"])
+    assert "float.kept" not in notices_of(made["auto"])
+    assert made["auto"].kept_float == ()
     assert files_of(made["auto"]) == files_of(made["none"])
 
 
@@ -256,8 +268,17 @@ def test_the_default_is_auto_and_words_stand_alone():
 
 
 def test_an_unknown_operation_is_named(samples, tmp_path):
-    with pytest.raises(kit.errors.UnknownName, match="called 'mul'"):
+    with pytest.raises(UnknownName, match="called 'mul'"):
         kit.build(recipe_of(samples, keep_float="mul"), tmp_path / "never")
+
+
+def test_older_manifests_quantize_everything(repaired):
+    """Before schema 7 there was no word, and a recipe without names kept none."""
+    raw = repaired.manifest.model_dump(mode="json")
+    del raw["recipe"]["keep_float"]
+    old = Manifest.model_validate({**raw, "schema_version": 6})
+    assert old.recipe.keep_float == ()
+    assert old.recipe.hash != repaired.manifest.recipe.hash
 
 
 # Analyses

@@ -35,8 +35,8 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "float.kept": CatalogueEntry(
         "note",
-        "{layers} stay float: the simulated int8 network had {before} with them in int8, and has "
-        "{after} without",
+        "{layers}: kept in float; the simulated int8 network has {after}, and {before} with "
+        "everything in int8",
         "everything can be quantized all the same",
         {"layers": WORDS, "before": DECIBELS, "after": DECIBELS},
     ),

@@ -79,7 +79,7 @@ def test_the_notice_has_the_layer_and_what_it_gives(repaired):
     assert (notice.severity, notice.values["layers"]) == ("note", ("stem",))
     assert notice.values["before"] < 15 < 30 < notice.values["after"]
     text = write_notice([notice])
-    assert text.startswith("stem stay float: the simulated int8 network had 1")
+    assert text.startswith("stem: kept in float; the simulated int8 network has ")
     assert text.endswith("(--keep-float none)")
     assert "int8.inaccurate" not in notices_of(repaired.manifest)
 

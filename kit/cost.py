@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import Call
+
 CONV_3X3, DEPTHWISE, CONV_1X1 = "3x3 conv", "depthwise conv", "1x1 conv"
 LINEAR, OTHER = "fully connected", "other"
 KINDS = (CONV_3X3, DEPTHWISE, CONV_1X1, LINEAR, OTHER)
@@ -188,10 +190,25 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
     stored = sum(p.numel() for p in model.parameters())
     first = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0))
     example = torch.zeros(1, *shape, device=first.device)
-    return Cost(tuple(_layers(fold(model, example), example)), stored)
+    return Cost(tuple(_layers(fold(model, example), (example,))), stored)
 
 
-def _layers(graph: GraphModule, example: object) -> list[LayerCost]:
+def find_shares(folded: GraphModule, call: Call) -> dict[str, float]:
+    """Return the share of the multiply-adds of each layer of a folded model, 0..1.
+
+    Args:
+        folded: the model.
+        call: arguments of one inference.
+    """
+    shares: dict[str, float] = {}
+    layers = _layers(folded, call)
+    total = sum(layer.multiply_adds for layer in layers) or 1
+    for layer in layers:
+        shares[layer.name] = shares.get(layer.name, 0.0) + layer.multiply_adds / total
+    return shares
+
+
+def _layers(graph: GraphModule, call: Call) -> list[LayerCost]:
     import torch
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
@@ -214,7 +231,7 @@ def _layers(graph: GraphModule, example: object) -> list[LayerCost]:
             return value
 
     with counter, torch.inference_mode():
-        Counting(graph).run(example)
+        Counting(graph).run(*call)
     return [replace(x, mixes=_mixed(graph, n, layers, shapes)) for n, x in layers.items()]
 
 

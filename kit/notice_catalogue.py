@@ -33,6 +33,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "the layers that int8 hurts, and keep them in float",
         {"file": WORD, "sqnr": DECIBELS},
     ),
+    "float.kept": CatalogueEntry(
+        "note",
+        "{layers}: kept in float; the simulated int8 network has {after}, and {before} with "
+        "everything in int8",
+        "everything can be quantized all the same",
+        {"layers": WORDS, "before": DECIBELS, "after": DECIBELS},
+    ),
     "gate.not-run": CatalogueEntry(
         "warning",
         "{files}: no accuracy gate, because nothing here runs what was lowered for devices",

@@ -39,6 +39,7 @@ NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 _DYNAMIC = re.compile(r"batch=1\.\.([0-9]{1,4})")
 _NUMBER = re.compile("[0-9]{1,6}")
 
+AUTO, NONE = "auto", "none"  # words in place of the layers that stay float
 OWN = "own"  # the weights of the network that a user's factory returns
 
 
@@ -61,8 +62,9 @@ class Recipe(Record):
         granularity: one weight scale per output channel, or one per tensor.
         corrections: of the float model before it is quantized: ``best``, ``none`` or a
             comma-separated list of members of `kit.corrections`.
-        keep_float: names of layers that are not quantized, or one number n: the n layers that
-            lose the most accuracy in int8.
+        keep_float: names of layers and operations that are not quantized, or one number n: the n
+            layers that lose the most accuracy in int8. ``auto`` chooses them if the int8 network
+            is inaccurate; none, or ``none``, quantizes all.
         observer: sets the activation ranges, see `kit.quantize.observers`.
         encodings: file of scales and offsets, see `kit.encodings`; None computes them.
         formats: members of `kit.formats`, optionally with a backend: ``FORMAT/BACKEND``.
@@ -100,7 +102,7 @@ class Recipe(Record):
     quantize: Text = "static"
     granularity: Granularity = "per-channel"
     corrections: Text = "best"
-    keep_float: NameTuple = ()
+    keep_float: NameTuple = (AUTO,)
     observer: Text = "search"
     encodings: Text | None = None
     formats: NameTuple = ("lite", "executorch", "onnx")
@@ -159,6 +161,22 @@ class Recipe(Record):
             raise ValueError(f"pixels of 0 to {white} need at least {_LEAST_DEVIATION * white:.3g}")
         return value
 
+    @field_validator("keep_float", mode="before")
+    @classmethod
+    def _words_of_layers(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return (str(value),)
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        return () if isinstance(value, tuple | list) and [*value] == [NONE] else value
+
+    @field_validator("keep_float")
+    @classmethod
+    def _word_is_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 1 and (words := {AUTO, NONE} & {*value}):
+            raise ValueError(f"{min(words)} stands alone, without names of layers")
+        return value
+
     @field_validator("formats")
     @classmethod
     def _some_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -208,6 +226,11 @@ class Recipe(Record):
         """The number of layers that stay float, if `keep_float` is one number; else None."""
         names = self.keep_float
         return int(names[0]) if len(names) == 1 and _NUMBER.fullmatch(names[0]) else None
+
+    @property
+    def keeps_automatically(self) -> bool:
+        """Whether the build chooses the layers that stay float, if any."""
+        return self.keep_float == (AUTO,)
 
     @property
     def title(self) -> str:

@@ -55,7 +55,7 @@ def test_points_have_their_producer_and_consumers(folded):
 
 
 def test_a_tensor_is_float_if_all_adjacent_layers_are(folded):
-    model = Simulated(folded, case(net()), "minmax")
+    model = Simulated.calibrated(folded, case(net()), "minmax")
     everything = {point.name for point in model.points}
     assert model.all_but(()).activations == everything
     assert model.all_but(["0.0"]).activations == everything - {"input_1"}
@@ -78,7 +78,7 @@ def test_simulated_float_layers_match_the_converted_graph(broken, kept, repairs)
     from kit.quantize.options import Options
 
     model, inputs = broken
-    simulated = Simulated(model, inputs, "minmax").logits(inputs.pictures, kept)
+    simulated = Simulated.calibrated(model, inputs, "minmax").logits(inputs.pictures, kept)
     options = Options("per-tensor", inputs.output_margin, "minmax", kept)
     static = get_algorithm("static")
     graph = static.quantize(model, "pt2e-u8", inputs.calibration, options).graph
@@ -92,7 +92,7 @@ def test_simulated_float_layers_match_the_converted_graph(broken, kept, repairs)
 def test_replay_equals_a_complete_run(folded):
     """Only affected layers are recomputed, and in-place operations do not change other runs."""
     inputs = case(net())
-    model = Simulated(folded, inputs, "minmax")
+    model = Simulated.calibrated(folded, inputs, "minmax")
     base = model.all_but(())
     choices = [("0.0",), ("1.filter.0",), ("2.project", "5"), ()]
     whole, others = model.replay(inputs.pictures).run(base, [model.all_but(k) for k in choices])
@@ -100,7 +100,7 @@ def test_replay_equals_a_complete_run(folded):
     plain.calibrate(inputs.calibration, inputs.output_margin)
     np.testing.assert_array_equal(whole, plain.logits(inputs.pictures).numpy())
     for kept, logits in zip(choices, others, strict=True):
-        again = Simulated(folded, inputs, "minmax").logits(inputs.pictures, kept)
+        again = Simulated.calibrated(folded, inputs, "minmax").logits(inputs.pictures, kept)
         np.testing.assert_array_equal(logits, again, err_msg=str(kept))
     assert not np.array_equal(whole, others[0])
     np.testing.assert_array_equal(whole, others[-1])
@@ -139,7 +139,9 @@ def test_the_damaged_layer_ranks_worst_and_keeping_it_float_repairs_it(broken):
     assert worst == DAMAGED
     sound = sensitivity.study(fold(net()), case(net()), "minmax")
     assert actual.whole.sqnr_db < sound.whole.sqnr_db - 5
-    around = Simulated(model, inputs, "minmax").logits(inputs.pictures, [DAMAGED, "1.project"])
+    around = Simulated.calibrated(model, inputs, "minmax").logits(
+        inputs.pictures, [DAMAGED, "1.project"]
+    )
     repaired = score(inputs.reference, around).sqnr_db
     assert repaired > actual.whole.sqnr_db + 5
 
@@ -171,7 +173,7 @@ def test_float_layers_are_included_in_the_baseline(folded):
     by_name = {record.name: record for record in actual.records}
     assert by_name["5"].kept
     assert by_name["5"].gain_db is None
-    expected = Simulated(folded, inputs, "minmax").logits(inputs.pictures, ["5"])
+    expected = Simulated.calibrated(folded, inputs, "minmax").logits(inputs.pictures, ["5"])
     assert actual.whole == score(inputs.reference, expected)
 
 
@@ -250,7 +252,8 @@ def test_repair_changes_nothing_if_the_target_is_met(folded):
 def test_repair_prefers_a_correction_to_float_layers(broken):
     model, inputs = damaged(), broken[1]
     before = score(
-        inputs.reference, Simulated(broken[0], inputs, "minmax").logits(inputs.pictures, ())
+        inputs.reference,
+        Simulated.calibrated(broken[0], inputs, "minmax").logits(inputs.pictures, ()),
     ).sqnr_db
     search_, _ = search(model, inputs, f"{before + 3:.1f}dB")
     actual = search_.run(Choice("none", "minmax"))

@@ -110,7 +110,8 @@ class Replay:
         from torch import fx
 
         first = self._first(base, setting)
-        initial = {node: values[node] for node in self._nodes[:first]}
+        inputs = (node for node in self._nodes[first:] if node.op == "placeholder")
+        initial = {node: values[node] for node in (*self._nodes[:first], *inputs)}
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph)
         return self._join(interpreter.run(*part, initial_env=initial))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from kit.analysis._replay import Replay, ReplaySetting, arrange
 from kit.analysis.points import in_int8, points
 from kit.analysis.score import Labels, MeasureAgreement, Score, score
-from kit.quantize.nodes import layer_names
+from kit.quantize.nodes import layer_names, operation_names
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from kit.quantize.examples import ExamplesLike
+    from kit.quantize.simulation import Simulation
     from kit.signature import FloatArray
 
 
@@ -54,41 +56,65 @@ class Case:
 class Simulated:
     """A folded float model in simulated int8, calibrated.
 
-    The observer ``search`` does not search here and keeps its initial ranges, which is
-    enough to rank layers.
-
     Attributes:
         points: the quantized tensors, in order.
         layers: names of the convolutions and linear layers, in order.
+        keepable: names of all that can be kept in float: the layers, then other operations.
         ranges: of each tensor by name, (low, high).
     """
 
-    def __init__(self, folded: GraphModule, case: Case, observer: str, search: bool = True) -> None:
+    def __init__(
+        self, folded: GraphModule, simulation: Simulation, scales: FloatArray | None = None
+    ) -> None:
+        """Take a calibrated simulation.
+
+        Args:
+            folded: the model that it simulates.
+            simulation: its settings are changed.
+            scales: see `Case`.
+        """
+        self.points = points(folded)
+        self.layers = layer_names(folded)
+        self.keepable = (*self.layers, *operation_names(folded))
+        self._scales = scales
+        self._simulation = simulation
+        activations = simulation.activations
+        # Adding zero normalizes minus zero.
+        self.ranges = {name: (fake.low + 0.0, fake.high) for name, fake in activations.items()}
+
+    @classmethod
+    def calibrated(
+        cls, folded: GraphModule, case: Case, observer: str, search: bool = True
+    ) -> Simulated:
+        """Calibrate a folded float model.
+
+        Args:
+            folded: the model.
+            case: its calibration pictures and scales are used.
+            observer: see `kit.quantize.observers`.
+            search: whether the observer ``search`` searches; its initial ranges are enough to
+                rank layers.
+        """
         from kit.quantize import range_search
         from kit.quantize.simulation import Simulation
 
-        self.points = points(folded)
-        self.layers = layer_names(folded)
-        self._scales = case.scales
-        self._simulation = Simulation(folded, case.granularity, observer)
-        self._simulation.calibrate(case.calibration, case.output_margin)
+        simulation = Simulation(folded, case.granularity, observer)
+        simulation.calibrate(case.calibration, case.output_margin)
         if search and observer == "search":
-            range_search.search(self._simulation, case.calibration)
-        activations = self._simulation.activations
-        # Adding zero normalizes minus zero.
-        self.ranges = {name: (fake.low + 0.0, fake.high) for name, fake in activations.items()}
+            range_search.search(simulation, case.calibration)
+        return cls(folded, simulation, case.scales)
 
     def all_but(self, kept: Collection[str]) -> ReplaySetting:
         """Return the setting with some layers in float, like in the formats."""
         return ReplaySetting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
 
-    def logits(self, images: Tensor, kept: Collection[str]) -> FloatArray:
+    def logits(self, images: ExamplesLike, kept: Collection[str]) -> FloatArray:
         """Return the answers [N, classes] with some layers in float."""
         arrange(self._simulation, self.all_but(kept))
         answers: FloatArray = self._simulation.logits(images).numpy()
         return answers if self._scales is None else answers * self._scales
 
-    def replay(self, images: Tensor) -> Replay:
+    def replay(self, images: ExamplesLike) -> Replay:
         """Return a replay, which runs many settings on a few pictures."""
         return Replay(self._simulation, images, self._scales)
 

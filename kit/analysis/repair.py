@@ -8,15 +8,12 @@ tensor becomes float only then. Finally, unneeded moves are undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated
-from kit.analysis.points import in_int8
+from kit.analysis.moves import MAX_KEPT, Moves
 from kit.analysis.score import Score
 from kit.analysis.sensitivity import thinned
 from kit.analysis.target import RepairTarget
@@ -28,13 +25,8 @@ if TYPE_CHECKING:
 
 CORRECTIONS = ("none", "equalize", "bias", "equalize,bias", "best")  # in order of build time
 REBIASING = {"bias", "rounding"}  # corrections of biases for rounding errors of weights
-MAX_KEPT = 12  # layers in float; if more are needed, training or another network is better
-MIN_NOISE = 0.01  # share of all noise that a move must remove: 0.04 dB
-BORDER = 0.005  # share of the latency: minimum cost of a move, for its conversions
 NOISE_DB, NOISE_POINTS = 0.2, 0.5  # minimum significant difference of two choices
 PICTURES = 8  # for ranking moves; each move made is measured on all pictures
-
-Move = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ class Search:
         model = model or self._model(choice)
         logits = model.logits(self._case.pictures, choice.kept)
         measured = self._case.score(logits)
-        attempt = Attempt(choice, measured, sum(self._costs[name] for name in choice.kept))
+        attempt = Attempt(choice, measured, sum(self._costs.get(name, 0.0) for name in choice.kept))
         self._tried.append(attempt)
         self._report(attempt)
         return attempt
@@ -157,18 +149,18 @@ class Search:
         key = choice.corrections, choice.kept
         if key not in self._folded:
             self._folded[key] = self._prepare(*key)
-        return Simulated(self._folded[key], self._case, choice.observer)
+        return Simulated.calibrated(self._folded[key], self._case, choice.observer)
 
     def _keep(self, start: Attempt) -> Attempt:
         """Keep layers in float until the target is met or no move helps."""
         model = self._model(start.choice)
-        moves = _Moves(model, thinned(self._case, PICTURES), self._costs)
+        moves = Moves(model, thinned(self._case, PICTURES).pictures, self._costs)
         best = attempt = start
         while not self._target.met(attempt.score) and len(attempt.choice.kept) < MAX_KEPT:
             move = moves.next(attempt.choice.kept)
             if move is None:
                 break
-            kept = tuple(name for name in model.layers if name in {*attempt.choice.kept, *move})
+            kept = tuple(name for name in model.keepable if name in {*attempt.choice.kept, *move})
             attempt = self._attempt(replace(attempt.choice, kept=kept), model)
             best = max(best, attempt, key=self._rank)
         if not self._target.met(best.score):
@@ -188,61 +180,9 @@ class Search:
         removable = [name for name in best.choice.kept if name not in needed]
         if len(removable) == 1:
             return best
-        for name in sorted(removable, key=lambda name: -self._costs[name]):
+        for name in sorted(removable, key=lambda name: -self._costs.get(name, 0.0)):
             kept = tuple(other for other in best.choice.kept if other != name)
             attempt = self._attempt(replace(best.choice, kept=kept), model)
             if self._target.met(attempt.score):
                 best = attempt
         return best
-
-
-class _Moves:
-    """The moves, and the noise that each removes for its latency.
-
-    Errors of single places are nearly uncorrelated, so their noise adds up. So each is
-    measured once, separately, which is far less noisy than differences of whole int8 models,
-    where one value that is rounded differently changes all later ones.
-    """
-
-    def __init__(self, model: Simulated, case: Case, costs: dict[str, float]) -> None:
-        self._model = model
-        self._costs = costs
-        self._moves = tuple(dict.fromkeys(_moves(model)))
-        tensors = [point.name for point in model.points]
-        none: frozenset[str] = frozenset()
-        settings = [ReplaySetting(frozenset({name}), none) for name in tensors]
-        settings += [ReplaySetting(none, frozenset({name})) for name in model.layers]
-        exact, answers = model.replay(case.pictures).run(ReplaySetting(none, none), settings)
-        noise = [float(np.square(exact - logits).sum(dtype=np.float64)) for logits in answers]
-        self._tensors = dict(zip(tensors, noise, strict=False))
-        self._weights = dict(zip(model.layers, noise[len(tensors) :], strict=True))
-
-    def next(self, kept: Sequence[str]) -> Move | None:
-        """Return the move that removes most noise for its latency, None if none removes enough."""
-        threshold = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
-        worth = {}
-        for move in self._moves:
-            noise = self._noise(move, kept)
-            if noise > threshold:
-                worth[move] = noise / self._latency(move, kept)
-        return max(worth, key=lambda move: worth[move], default=None)
-
-    def _noise(self, move: Move, kept: Sequence[str]) -> float:
-        """Return the noise of the weights and tensors that a move makes float."""
-        points = self._model.points
-        freed = in_int8(points, kept) - in_int8(points, {*kept, *move})
-        new = set(move) - set(kept)
-        return sum(self._tensors[n] for n in freed) + sum(self._weights[n] for n in new)
-
-    def _latency(self, move: Move, kept: Sequence[str]) -> float:
-        return BORDER + sum(self._costs[name] for name in move if name not in kept)
-
-
-def _moves(model: Simulated) -> Iterator[Move]:
-    """Yield each single layer, and the layers around each tensor that only layers use."""
-    layers = set(model.layers)
-    for name in model.layers:
-        yield (name,)
-    for point in model.points:
-        if len(point.around) > 1 and point.around <= layers:
-            yield tuple(sorted(point.around, key=model.layers.index))

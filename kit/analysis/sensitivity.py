@@ -107,7 +107,7 @@ def measure(
     """
     few = images[spread(len(images), PICTURES)]
     case = Case(images, few, np.empty((0, 0), np.float32), granularity, PICTURES_MARGIN, SPEED_UP)
-    model = Simulated(folded, case, observer, search=False)
+    model = Simulated.calibrated(folded, case, observer, search=False)
     places, _ = _alone(model, case, folded, (), lambda done: None)
     return tuple(record for record in places if record.layer)
 
@@ -128,7 +128,7 @@ def study(
         kept: layers that the recipe keeps in float.
         step: called repeatedly with the completed share.
     """
-    model = Simulated(folded, case, observer)
+    model = Simulated.calibrated(folded, case, observer)
     records, corrected = _alone(model, case, folded, kept, lambda done: step(done / 2))
     base = model.all_but(kept)
     candidates = [r.name for r in records if r.layer and not r.kept]

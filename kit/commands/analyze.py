@@ -68,8 +68,9 @@ def command(
 ) -> None:
     """Show where int8 hurts BUNDLE or MODEL, and what layers in float would gain.
 
-    Of a bundle, the recipe it was built from is studied; options change it. Everything is
-    measured in simulated int8, against the float model, on pictures that did not calibrate.
+    Of a bundle, the recipe it was built from is studied, with the layers that it keeps in float;
+    options change it. Everything is measured in simulated int8, against the float model, on
+    pictures that did not calibrate.
     """
     from kit.analysis import sensitivity, target
     from kit.commands.common import output_checks, study
@@ -105,6 +106,7 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
     """Return the `kit build` command of a repair, or of the unchanged recipe."""
     from kit.algorithms import get_algorithm
     from kit.commands.common.build_line import build_line
+    from kit.recipe import AUTO
 
     changes: dict[str, object] = {}
     if not get_algorithm(recipe.quantize).calibrates:
@@ -113,6 +115,8 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
         choice = fixed.best.choice
         changes |= {"corrections": choice.corrections, "observer": choice.observer}
         changes["keep_float"] = choice.kept
+    elif not recipe.keep_float:
+        changes["keep_float"] = (AUTO,)
     return build_line(recipe.model_copy(update=changes))
 
 

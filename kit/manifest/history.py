@@ -23,7 +23,15 @@ def translate(raw: dict[str, object], current: int) -> dict[str, object]:
         raw = _translate_classifier(raw)
     if version < 4:
         raw = _translate_warnings(_translate_keys(raw))
-    return {**raw, "schema_version": current}
+    return {**_translate_kept(raw), "schema_version": current}
+
+
+def _translate_kept(raw: dict[str, object]) -> dict[str, object]:
+    """Translate a recipe that names no layer in float: before schema 7 it quantized all."""
+    recipe = raw.get("recipe")
+    if not isinstance(recipe, dict):
+        return raw
+    return {**raw, "recipe": {"keep_float": [], **recipe}}
 
 
 def _translate_classifier(raw: dict[str, object]) -> dict[str, object]:

@@ -17,8 +17,9 @@ Schema history:
        `Recipe.pixels`, `Recipe.layout`
     7  `Preprocessing.fit`, `Preprocessing.resize_to` (then ``resize`` is null),
        `Preprocessing.crop_width`, other `Preprocessing.interpolation`; `Recipe.input_width`,
-       `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; `Manifest.detection`,
-       `Manifest.state`; more precisions
+       `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; ``auto`` in `Recipe.keep_float`,
+       which is its default; names of operations in `Manifest.kept_float`;
+       `Manifest.detection`, `Manifest.state`; more precisions
 
 Manifests of all older schemas can be read: `kit.manifest.history` translates changed fields.
 """

@@ -64,6 +64,22 @@ def keeps_layers(recipe: Recipe) -> bool:
     return any(get_algorithm(choose_method(recipe, key)).keeps_layers for key in list_keys(recipe))
 
 
+def chooses_layers(recipe: Recipe) -> bool:
+    """Return whether the build itself chooses which layers stay float, if int8 is inaccurate.
+
+    Answers of random weights, which are near ties, do not say whether it is. Training looks for
+    other weights instead, and a file of encodings says what is quantized.
+    """
+    method = get_algorithm(recipe.quantize)
+    if not recipe.keeps_automatically or recipe.weights == "random" or method.trains:
+        return False
+    keys = list_keys(recipe) if recipe.encodings is None else ()
+    precisions = {
+        key.precision for key in keys if get_algorithm(choose_method(recipe, key)).calibrates
+    }
+    return any(get_precision(name).activation_bits == 8 for name in precisions)
+
+
 def choose_method(recipe: Recipe, key: ArtifactKey) -> str:
     """Return the name of the method that quantizes a file: ``none`` for one in float."""
     return get_precision(key.precision).choose_method(get_algorithm(recipe.quantize))

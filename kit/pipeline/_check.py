@@ -47,7 +47,7 @@ def check(recipe: Recipe) -> None:
             f"leave it out, or add {info.precision} to --precision",
         )
     kept = keeps_layers(recipe) if recipe.keep_worst is None else find_method(recipe).calibrates
-    if recipe.keep_float and not kept:
+    if recipe.keep_float and not recipe.keeps_automatically and not kept:
         raise RecipeError(
             f"keep_float = {', '.join(recipe.keep_float)!r} does nothing with {recipe.quantize}, "
             "which quantizes no layer by calibration",

@@ -12,11 +12,13 @@ from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._artifact_keys import (
     choose_method,
+    chooses_layers,
     find_method,
     list_keys,
     needs_ranges,
 )
 from kit.pipeline._gate import Gate
+from kit.pipeline.build_state import INACCURATE_DB
 from kit.precisions import get_precision
 from kit.quantize import wording
 from kit.quantize.options import Options
@@ -61,7 +63,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         yield "corrections of the float model, once for all formats", _corrections(recipe)
     if needs_ranges(recipe):
         yield "activation ranges", [_ranges(recipe)]
-    if recipe.keep_float:
+    if chooses_layers(recipe) or (recipe.keep_float and not recipe.keeps_automatically):
         yield "kept in float", [_kept(recipe)]
     if method.trains:
         yield "training", [_training(recipe)]
@@ -88,6 +90,8 @@ def _corrections(recipe: Recipe) -> list[str]:
 
 
 def _kept(recipe: Recipe) -> str:
+    if recipe.keeps_automatically:
+        return f"layers that int8 hurts, if the int8 network has less than {INACCURATE_DB:g} dB"
     if recipe.keep_worst is not None:
         return f"the {recipe.keep_worst} layers that int8 hurts most, one at a time"
     return ", ".join(recipe.keep_float)

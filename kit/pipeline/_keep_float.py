@@ -1,4 +1,4 @@
-"""Choose the layers that stay float: by name, or the N most sensitive ones."""
+"""Check the layers that stay float, which are named, or choose the N most sensitive ones."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
         UnknownName: there is no such layer; the message has close matches.
         RecipeError: the number is that of all layers, or more.
     """
-    from kit.quantize.nodes import layer_names
+    from kit.quantize.nodes import layer_names, operation_names
 
+    if recipe.keeps_automatically:
+        return
     layers = layer_names(folded)
     if recipe.keep_worst is not None and recipe.keep_worst >= len(layers) > 0:
         raise RecipeError(
@@ -30,9 +32,10 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
             "in int8",
             "use a smaller number, or --quantize none for a float bundle",
         )
+    known = (*layers, *operation_names(folded))
     for name in recipe.keep_float if recipe.keep_worst is None else ():
-        if name not in layers:
-            raise UnknownName.among("convolution or linear layer", name, layers)
+        if name not in known:
+            raise UnknownName.among("convolution or linear layer", name, known)
 
 
 def worst(

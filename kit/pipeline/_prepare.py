@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import encodings
-from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest.build_records import Calibration
 from kit.notice_values import Value
 from kit.notices import new_notice
-from kit.pipeline import _keep_float, training
+from kit.pipeline import _accuracy, _keep_float, training
 from kit.pipeline._artifact_keys import (
+    chooses_layers,
     find_method,
     is_prepared,
     keeps_layers,
     needs_ranges,
 )
-from kit.pipeline.build_state import Preparation, shares
+from kit.pipeline._calibrate import calibrate, correct
+from kit.pipeline.build_state import Preparation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +39,8 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
     """
     folded = fold_model(work, model, examples)
     correct_and_train(work, model, folded, examples)
+    if chooses_layers(work.recipe):
+        choose_encodings(work, model, folded, examples)
     return folded
 
 
@@ -75,10 +78,10 @@ def correct_and_train(
         work.original = {name: value.clone() for name, value in folded.state_dict().items()}
     if method.calibrates:
         work.kept_float = _kept(work, folded, examples)
-        _correct(work, folded, examples)
+        correct(work, folded, examples)
         if method.trains:
             training.train(work, model, folded, examples)
-    elif keeps_layers(work.recipe):
+    elif keeps_layers(work.recipe) and not work.recipe.keeps_automatically:
         work.kept_float = work.recipe.keep_float
 
 
@@ -88,33 +91,33 @@ def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[s
     The model itself is corrected afterwards, knowing which weights are not rounded, so that a
     number gives the same bundle as the names.
     """
+    if work.recipe.keeps_automatically:
+        return ()  # `choose_encodings` may keep some
     count = work.recipe.keep_worst
     if count is None:
         return work.recipe.keep_float
     trial = copy.deepcopy(folded)
-    _correct(work, trial, examples)
+    correct(work, trial, examples)
     return _keep_float.worst(work, trial, examples, count)
 
 
-def _correct(work: Preparation, folded: GraphModule, examples: Examples) -> None:
-    recipe = work.recipe
-    work.corrections = plan.resolve(recipe.corrections)
-    for name in work.corrections:
-        work.progress(f"correction: {name}")
-        step = get_correction(name)
-        progress = shares(work.progress, f"correction: {name}")
-        step.apply(folded, examples, recipe.granularity, work.kept_float, progress)
-
-
-def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples) -> None:
+def choose_encodings(
+    work: Preparation, model: nn.Module, folded: GraphModule, examples: Examples
+) -> None:
     """Read the encodings of the recipe's file, or choose them, once for all formats.
+
+    If the recipe says so and the int8 network is inaccurate, layers are kept in float.
+
+    Args:
+        work: receives encodings, ranges, layers in float and notices.
+        model: the float model in eval mode.
+        folded: its graph, corrected; if layers are kept, it is corrected again.
+        examples: for calibration.
 
     Raises:
         RecipeError: the file has an encoding for a tensor that is not in the graph.
     """
-    from kit.quantize import encoding_choice, range_search
-    from kit.quantize.simulation import Simulation
-    from kit.quantize.statistics import Extremes
+    from kit.quantize import encoding_choice
 
     recipe = work.recipe
     if not needs_ranges(recipe):
@@ -122,24 +125,13 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
     if recipe.encodings is not None:
         work.encodings = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))
         return
-    kept = work.kept_float
-    if work.encodings is None:  # else training has chosen those of activations
-        work.progress("choosing activation ranges")
-        simulation = Simulation(folded, recipe.granularity, recipe.observer)
-        extremes = Extremes()  # for `check_calibration`, from the same pass
-        simulation.calibrate(examples, work.pictures.output_margin, (extremes,))
-        work.extremes = extremes.ends
-        if recipe.observer == "search":
-            work.ranges = range_search.search(
-                simulation, examples, shares(work.progress, "choosing activation ranges")
-            )
-        activations = encoding_choice.activation_encodings(folded, simulation)
-    else:
-        activations = work.encodings.activations
-    work.encodings = encodings.Encodings(
-        activations=activations,
-        weights=encoding_choice.weight_encodings(folded, recipe.granularity, kept),
-    )
+    if work.encodings is None:
+        simulation = calibrate(work, folded, examples)
+        if chooses_layers(recipe):
+            _accuracy.keep_if_inaccurate(work, model, folded, examples, simulation)
+    else:  # training has chosen those of activations
+        weights = encoding_choice.weight_encodings(folded, recipe.granularity, work.kept_float)
+        work.encodings = work.encodings.model_copy(update={"weights": weights})
 
 
 def check_calibration(

@@ -69,7 +69,7 @@ def make_bundle(
             natural = from_samples(golden.inputs, work.inputs.at_once)
 
             _prepare.correct_and_train(work, model, folded, examples)
-            _prepare.choose_encodings(work, folded, examples)
+            _prepare.choose_encodings(work, model, folded, examples)
             with lowering.start(work, folded, golden, samples, helper) as children:
                 # This process has time for these while its children lower.
                 lowering.export_reference(work, model, natural)

@@ -13,6 +13,7 @@ from kit.formats.interface import predict
 from kit.manifest.artifacts import Artifact, Comparison
 from kit.notices import Notice, new_notice
 from kit.pipeline import _finish
+from kit.pipeline.build_state import INACCURATE_DB
 from kit.precisions import get_precision
 from kit.recipe import Recipe
 from kit.signature import Samples
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 # An untrained network's answers are near ties, and one value that its first layer rounds
 # differently grows to a third of the signal.
 UNTRAINED = {"sqnr_db": 3.0}
-# Of what is calibrated: below, a network of classes answers a tenth of the pictures differently.
-# kit's files of MobileNets have 18 to 24 dB.
-INACCURATE_DB = 15.0
 
 
 def verify_all(

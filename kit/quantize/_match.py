@@ -6,6 +6,7 @@ graphs are walked from their outputs. Both ways match by structure.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
@@ -71,6 +72,10 @@ class Exported:
             return self.names_of(node.all_input_nodes[0]) if moves else frozenset()
         canonical = self._canonical(node)
         return frozenset() if canonical is None else self._names.of(canonical)
+
+    def is_of(self, node: Node, names: Collection[str]) -> bool:
+        """Whether a node belongs to one of some operators of the canonical graph."""
+        return _name(node) in names
 
     def is_inside(self, node: Node) -> bool:
         """Whether a node reads or writes an intermediate tensor of a canonical operator."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,26 @@ def layer_names(folded: GraphModule) -> tuple[str, ...]:
     modules = dict(folded.named_modules())
     called = (str(node.target) for node in folded.graph.nodes if node.op == "call_module")
     return tuple(dict.fromkeys(n for n in called if isinstance(modules[n], nn.Conv2d | nn.Linear)))
+
+
+def operation_names(folded: GraphModule) -> tuple[str, ...]:
+    """Return the names of the sums and products of two tensors, in the order of the graph.
+
+    Like layers, all formats compute them in int8, and can keep each of them in float. Other
+    convolutions than layers are not among them: ExecuTorch cannot lower a `Conv1d` in float between
+    int8 operations.
+    """
+    return tuple(node_name(node) for node in folded.graph.nodes if _is_operation(node))
+
+
+def _is_operation(node: Node) -> bool:
+    import torch
+    from torch import fx
+
+    known = (operator.add, operator.mul, operator.iadd, operator.imul, torch.add, torch.mul)
+    if node.op != "call_function" or node.target not in known or len(node.args) != 2:
+        return False
+    return all(isinstance(one, fx.Node) and NOT_FLOAT not in one.meta for one in node.args)
 
 
 def node_name(node: Node) -> str:

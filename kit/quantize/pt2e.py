@@ -52,7 +52,10 @@ def quantize_static(
         warnings.simplefilter("ignore")
         config = make_config(options, unsigned)
         quantizer = make_quantizer(
-            XNNPACKQuantizer, options.keep_float, config.input_activation, exported.is_inside
+            XNNPACKQuantizer,
+            lambda node: exported.is_of(node, options.keep_float),
+            config.input_activation,
+            exported.is_inside,
         )
         quantizer.set_global(config)
         prepared = prepare_pt2e(program, quantizer)

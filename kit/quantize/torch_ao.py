@@ -14,7 +14,7 @@ import copy
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,13 @@ from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
 from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
 from kit.quantize.examples import as_examples
-from kit.quantize.nodes import NodeValue, layer_names
+from kit.quantize.nodes import NodeValue, layer_names, node_name
 from kit.quantize.observers import weight_observer
 from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.ao.quantization import QConfig
+    from torch.ao.quantization import QConfig, QConfigMapping
     from torch.fx import GraphModule, Node
 
     from kit.quantize.examples import Call, ExamplesLike
@@ -56,8 +56,7 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
     if options.granularity == "per-channel":  # torch.ao has no such weights for these
         for kind in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d):
             mapping.set_object_type(kind, None)
-    for name in options.keep_float:
-        mapping.set_module_name(name, None)
+    _leave_out(mapping, model, options.keep_float)
     with _qnnpack(), torch.inference_mode():
         examples = as_examples(examples_like)
         example = examples.first()
@@ -76,6 +75,17 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
         qconfig={**wording.static("torch-ao", options), "encodings": placed},
         computed_in_float=_computed_in_float(graph, example),
     )
+
+
+def _leave_out(mapping: QConfigMapping, model: GraphModule, names: Collection[str]) -> None:
+    """Keep layers and operations in float: modules by name, functions by their order."""
+    seen: Counter[object] = Counter()
+    for node in model.graph.nodes:
+        if node_name(node) in names and node.op == "call_module":
+            mapping.set_module_name(node.target, None)
+        elif node_name(node) in names:
+            mapping.set_module_name_object_type_order("", node.target, seen[node.target], None)
+        seen[node.target] += 1
 
 
 def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:

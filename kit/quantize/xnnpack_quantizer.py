@@ -24,18 +24,18 @@ ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers
 
 def make_quantizer(
     quantizer: type[XNNPACKQuantizer],
-    layers: tuple[str, ...],
+    is_kept: Callable[[Node], bool],
     activation: QuantizationSpec,
     is_inside: Callable[[Node], bool],
 ) -> XNNPACKQuantizer:
-    """Return an XNNPACKQuantizer that skips some layers, and the inside of operators.
+    """Return an XNNPACKQuantizer that skips some operations, and the inside of operators.
 
     The quantizer's own `set_module_name` reads the module stack, which an exported graph of
-    a traced model does not have; the names of the weights are kept.
+    a traced model does not have.
 
     Args:
         quantizer: the class.
-        layers: names of the layers.
+        is_kept: whether a node belongs to a layer or operation that stays float.
         activation: how an int8 operator's input is quantized that a float layer makes.
         is_inside: whether a node is inside of an operator of the canonical graph; that is float
             in all flows.
@@ -46,7 +46,7 @@ def make_quantizer(
             leave_out_batch_norm(self, model)
             annotated: GraphModule = super().annotate(model)
             for node in annotated.graph.nodes:
-                if find_layer(node) in layers:
+                if is_kept(node):
                     _forget(node)
                 elif ANNOTATION in node.meta and is_inside(node):
                     node.meta.pop(ANNOTATION)
@@ -83,7 +83,7 @@ def find_layer(node: Node) -> str | None:
 
 
 def _forget(node: Node) -> None:
-    """Remove the annotation of a layer, and of the activation that would be fused with it."""
+    """Remove the annotation of an operation, and of the activation that would be fused with it."""
     import torch
 
     aten = torch.ops.aten

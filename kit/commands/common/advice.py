@@ -30,6 +30,7 @@ TYPE = {
     "app.format-missing": "kit app build",
     "calibration.photos": "--calibrate DIR_OR_ZIP",
     "int8.inaccurate": "kit eval BUNDLE; kit analyze BUNDLE; kit build --keep-float 2",
+    "float.kept": "--keep-float none",
     "labels.order": "kit build --labels",
     "weights.several": "--weights FILE:KEY",
 }

@@ -16,12 +16,14 @@ _OPTIONS = {
 
 def build_line(recipe: Recipe) -> str:
     """Return ``kit build MODEL`` with an option for each non-default field."""
+    from kit.recipe import NONE
+
     words = ["kit", "build", recipe.model]
     for name, field in type(recipe).model_fields.items():
         value = getattr(recipe, name)
         if name == "model" or value is None or value == field.default:
             continue
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        text = ",".join(map(str, value)) or NONE if isinstance(value, tuple) else str(value)
         option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
         # A value that begins with a dash would be taken for an option.
         words += [f"{option}={text}"] if text.startswith("-") else [option, text]

@@ -59,7 +59,7 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
     """Return the recipe of a bundle or model, with options applied.
 
     Args:
-        what: folder of a bundle, or a model.
+        what: folder of a bundle, whose layers in float stay float; or a model, of which none is.
         options: fields of a recipe; None if omitted.
 
     Raises:
@@ -73,17 +73,28 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
 
     options = {**options, "keep_float": parts(options.get("keep_float"))}
     defaults, fields = split_defaults(options)
+    named = "keep_float" in defaults | fields
     if not Path(what).is_dir():
         fields = defaults | fields
         path = Path(what)
         is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
         if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):
             raise explain_no_bundle(path, "")
-        return recipe_input.make_recipe(what, **fields)
+        return recipe_input.make_recipe(what, **({} if named else {"keep_float": ()}), **fields)
     built = loading.load_bundle(what)
-    fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}
+    kept = {} if named else _list_kept(built)
+    fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **kept, **fields}
     _check_sources(what, fields)
     return recipe_input.make_recipe(**fields)
+
+
+def _list_kept(built: Bundle) -> dict[str, Given]:
+    """Return the layers that the build chose to keep in float; else it would choose them again."""
+    names = built.manifest.kept_float
+    is_number = len(names) == 1 and names[0].isdecimal()  # as an option, not a name
+    if not built.manifest.recipe.keeps_automatically or is_number:
+        return {}
+    return {"keep_float": names}
 
 
 def _own_labels(built: Bundle) -> dict[str, str]:

@@ -301,7 +301,8 @@ def test_the_command_reads_files_and_prints_the_paths(tmp_path, capsys) -> None:
         ("{", "is not a result file"),
         ("[]", "is not a result file"),
         ('{"kind": "latency", "schema_version": 99}', "schema 99"),
-        ('{"kind": "speed"}', "is not a result file"),
+        ('{"kind": "speed"}', "is not a result file: its kind is 'speed'"),
+        ("{}", "is not a result file: it says no kind"),
     ],
 )
 def test_a_wrong_file_is_one_sentence_and_exit_code_3(tmp_path, capsys, content, message) -> None:

@@ -168,31 +168,43 @@ def test_pages_that_no_runner_fits_are_a_problem(monkeypatch):
     }
 
 
-def judged_files(bundle, folder: Path, *changes: dict[str, object]) -> list[tuple[str, str]]:
-    """Return verdict and text about the files of a bundle whose artifacts are changed."""
+def judged_files(bundle, folder: Path, *changes: dict[str, object]) -> list[tuple[str, ...]]:
+    """Return verdict, text and fix about the files of a bundle whose artifacts are changed."""
 
     def change(fields) -> None:
         pairs = zip(fields["artifacts"], changes, strict=True)
         fields["artifacts"] = tuple(one.model_copy(update=new) for one, new in pairs)
 
     other = rewrite(bundle, folder, {"x": np.zeros(1)}, change)
-    return [(f.verdict, f.text) for f in device_checks.judge_files(other)]
+    return [(f.verdict, f.text, f.fix) for f in device_checks.judge_files(other)]
 
 
 def test_the_files_that_run_on_a_device_are_named(tiny_bundle, tmp_path):
     assert judged_files(tiny_bundle, tmp_path / "all", {}, {}) == [
-        ("ok", "native runners exist for lite-fp32 and onnx-fp32")
+        ("ok", "native runners exist for lite-fp32 and onnx-fp32", "")
     ]
     scripted, lowered = {"format": "torchscript"}, {"executed": False}
     assert judged_files(tiny_bundle, tmp_path / "some", scripted, {}) == [
-        ("ok", "native runners exist for onnx-fp32"),
-        ("note", "will not run there: torchscript-fp32 has no native runner"),
+        ("ok", "native runners exist for onnx-fp32", ""),
+        (
+            "note",
+            "will not run there: torchscript-fp32 has no native runner",
+            "kit bench BUNDLE, on this machine",
+        ),
+    ]
+    assert judged_files(tiny_bundle, tmp_path / "lowered", {}, lowered)[1:] == [
+        (
+            "note",
+            "will not run there: onnx-fp32 is for a backend that no runner of kit has",
+            "",  # this machine runs it no more than the device does
+        )
     ]
     (result,) = judged_files(tiny_bundle, tmp_path / "none", scripted, lowered)
     assert result == (
         "problem",
         "no file of the bundle runs there: torchscript-fp32 has no native runner, and onnx-fp32 "
         "is for a backend that no runner of kit has",
+        "kit build MODEL --format executorch,litert",  # not lite, which PyTorch has given up
     )
     assert list(device_checks.judge_files(None)) == []
 

@@ -149,6 +149,17 @@ def test_files_with_other_names_are_kept(tmp_path, name):
     assert names(tmp_path) == [name]
 
 
+def test_clearing_a_folder_removes_a_link_in_it_and_leaves_its_target(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "own.txt").write_text("kept")
+    full = tmp_path / "full"
+    (full / "inner").mkdir(parents=True)
+    (full / "inner" / "file").write_text("")
+    (full / "link").symlink_to(tmp_path / "target")
+    temporary.clear_folder(full)
+    assert (names(full), names(tmp_path / "target")) == ([], ["own.txt"])
+
+
 def test_a_planted_link_is_not_swept_through(tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()

@@ -134,6 +134,7 @@ def test_manifests_of_schema_4_have_files_that_were_run(tiny_bundle, tmp_path):
     loaded = load_bundle(old.path).manifest
     assert loaded.schema_version == SCHEMA_VERSION
     assert all(artifact.executed for artifact in loaded.artifacts)
+    assert loaded.golden == tiny_bundle.manifest.golden  # its keys had precisions already
 
 
 def test_an_app_of_files_that_nothing_runs_is_refused(tiny_bundle, tmp_path):

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -96,6 +97,20 @@ def test_verbose_shows_each_step_and_tracebacks(capsys):
     assert "Traceback" in capsys.readouterr().err
     assert cli.run(["show", "nothing"]) == 4
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_lines_of_progress_have_elapsed_and_remaining_time(capsys, monkeypatch):
+    now = iter([100.0, 100.0, 110.0, 111.0, 130.0])  # the first is the beginning
+    clock = SimpleNamespace(monotonic=lambda: next(now))
+    monkeypatch.setattr(progress_display, "time", clock)
+    with progress_display.steps() as step:
+        for done in range(4):  # the third comes too soon after the second to be printed
+            step(done, 4, "onnx")
+    assert capsys.readouterr().err.splitlines() == [
+        "   0.0 s  0/4  onnx",
+        "  10.0 s  1/4  onnx, about 30 s left",
+        "  30.0 s  3/4  onnx, about 10 s left",
+    ]
 
 
 def test_the_log_has_suppressed_output_and_the_traceback(place, capsys):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from kit import formats
 from kit.artifact_key import ArtifactKey
 from kit.bench.measure import measure_all
 from kit.bundles.bundle import Bundle
+from kit.comparison import compare_logits
 from kit.errors import BuildError, RecipeError, UnknownName
 from kit.formats.interface import Backend, Format
 from kit.formats.onnx.integer_weights import pack_groups
@@ -85,6 +87,8 @@ def test_a_precision_matches_its_registry_entry(name):
         assert text
         assert not text.endswith(".")
     assert any(name in exporter.precisions for exporter in TARGETS.values())
+    answers = np.eye(3)  # a file that answers as the float model does is not broken
+    assert compare_logits("float reference", answers, answers, asdict(precision.limits)).passed
 
 
 @pytest.mark.parametrize("target", TARGETS)

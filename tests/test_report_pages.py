@@ -6,6 +6,7 @@ import base64
 import csv as standard_csv
 import hashlib
 import re
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -124,9 +125,19 @@ def test_the_html_page_is_self_contained_and_described() -> None:
     assert places == ["setting-1", "numbers", "conditions", "reading"]
     assert set(places) <= set(ids)
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r"url\(#([^)]*)\)", actual)) <= set(ids)
+    referred = re.findall(r"url\(#([^)]*)\)", actual)
+    referred += re.findall(r'<use [^>]*href="#([^"]*)"', actual)  # the marks of plots
+    assert set(referred) <= set(ids)
     assert "prefers-color-scheme:dark" in actual
     assert "3.76 to 4.00" in actual.replace(text.NBSP, " ")
+
+
+def test_a_page_names_the_first_and_last_day() -> None:
+    first = latency()
+    again = first.model_copy(update={"created": first.created + timedelta(hours=1)})
+    later = first.model_copy(update={"created": first.created + timedelta(days=2)})
+    assert page.compose([first, again]).when == "2025-11-24"
+    assert page.compose([first, again, later]).when == "2025-11-24 to 2025-11-26"
 
 
 def test_the_page_offers_each_table_as_csv() -> None:
@@ -301,7 +312,8 @@ def test_the_command_reads_files_and_prints_the_paths(tmp_path, capsys) -> None:
         ("{", "is not a result file"),
         ("[]", "is not a result file"),
         ('{"kind": "latency", "schema_version": 99}', "schema 99"),
-        ('{"kind": "speed"}', "is not a result file"),
+        ('{"kind": "speed"}', "is not a result file: its kind is 'speed'"),
+        ("{}", "is not a result file: it says no kind"),
     ],
 )
 def test_a_wrong_file_is_one_sentence_and_exit_code_3(tmp_path, capsys, content, message) -> None:

@@ -13,7 +13,9 @@ from test_runner_protocol import LINES, REQUEST
 
 from kit.devices import local
 from kit.errors import DeviceError, RunError
+from kit.files import temporary
 from kit.runners import drive
+from kit.runners.protocol import Exit
 from kit.runners.transcript import Transcript
 
 
@@ -52,6 +54,12 @@ def test_a_runner_that_fails_is_named(script: str, words: list[str]) -> None:
     for word in words:
         assert word in caught.value.message
     assert "row 5" not in caught.value.message  # the last lines, not all
+
+
+def test_a_full_disk_is_named_by_its_folder_on_this_machine() -> None:
+    with pytest.raises(RunError, match="could not write what it measured") as caught:
+        fake(f"say(*lines[:2]); sys.exit({Exit.OUTPUT:d})")
+    assert f"make space in {temporary.find_root()}," in caught.value.hint
 
 
 def test_a_silent_runner_is_ended() -> None:

@@ -167,6 +167,8 @@ def test_how_many_processes_are_needed() -> None:
     needed = statistics.processes_needed([10.0, 10.2, 10.4], 0.02, 50)
     assert needed is not None
     assert half(needed) <= 0.02 < half(needed - 1)
+    assert statistics.processes_needed([10.0, 10.2, 10.4], 0.02, needed) == needed
+    assert statistics.processes_needed([10.0, 10.2, 10.4], 0.02, needed - 1) is None
     assert statistics.processes_needed([10.0, 10.0, 10.0], 0.02, 50) == 3
     assert statistics.processes_needed([10.0, 15.0], 0.02, 50) is None
 

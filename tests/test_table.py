@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from report_samples import (
     PHONE,
     VIRTUAL,
@@ -25,6 +26,7 @@ from kit import cli
 from kit.bundles import loading, writing
 from kit.json_outputs import read_output
 from kit.results import store
+from kit.table import plot
 from kit.table.front import find_points, is_beaten, mark_front
 from kit.table.missing import suggest
 from kit.table.overview import build
@@ -142,6 +144,27 @@ def test_scores_of_other_pictures_are_not_in_the_plot():
     assert len({point.row.accuracy.picture_set for point in points}) == 1
     assert len(points) == 3
     assert "Rows on different pictures do not compare." in render_markdown(overview)
+
+
+def test_the_plot_and_the_table_number_rows_alike():
+    overview = mark_front(build([], everything()))
+    (table,) = list_tables(overview)
+    heads = [line.head.text for line in table.lines]
+    assert heads == [f"{number} {name}" for number, name in enumerate(NAMES, 1)]
+    drawing = plot.draw(overview)
+    assert ">2, 6<" in drawing.inline  # both are fp32, equally accurate and nearly as fast
+    fronts = [sentence.count("on the front") for sentence in drawing.description.split(". ")]
+    points, _ = find_points(overview)
+    assert fronts == [point.row.front for point in points]
+
+
+def test_no_point_is_outside_of_the_plot():
+    points, what = find_points(mark_front(build([], everything())))
+    axes = Figure().subplots()
+    plot._scale(axes, points, what)
+    for point in points:
+        assert axes.get_xlim()[0] < point.latency < axes.get_xlim()[1]
+        assert axes.get_ylim()[0] < point.accuracy < axes.get_ylim()[1]
 
 
 def test_markup_in_names_is_text_on_the_page_and_in_markdown():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,27 +17,32 @@ import pytest
 
 from kit.errors import MissingTool
 from kit.wheels import fetching, reading
-from kit.wheels.fetching import FetchError, Pin
+from kit.wheels.fetching import PYTHON, FetchError, Pin
 
 ROOT = Path(__file__).parents[1]
 OWN = Path(sys.executable).parent
 UV = shutil.which("uv") or shutil.which("uv", path=str(OWN))
+ANY = ("py3-none", "any")
+FOREIGN = "aarch64" if platform.machine() == "x86_64" else "x86_64"
 CLIENTS = ("pip", "uv", pytest.param("the pip of ensurepip", marks=pytest.mark.slow))
 
 
-def make(folder: Path, data: bytes = b"weights", name: str = "demo") -> Pin:
+def make(
+    folder: Path, data: bytes = b"weights", name: str = "demo", tags: tuple[str, str] = ANY
+) -> Pin:
     """Write a wheel into a folder that clients search."""
     folder.mkdir(exist_ok=True)
-    file, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    (tag, system), info = tags, f"{name}-1.0.dist-info"
+    file = folder / f"{name}-1.0-{tag}-{system}.whl"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(f"{name}/w.bin", data)
         archive.writestr(f"{name}/__init__.py", "raise SystemExit('never imported')")
         about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: torch==0.1\n"
         archive.writestr(f"{info}/METADATA", about)
-        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        archive.writestr(f"{info}/WHEEL", tags)
+        head = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}-{system}\n"
+        archive.writestr(f"{info}/WHEEL", head)
         archive.writestr(f"{info}/RECORD", "")
-    return Pin(name, "1.0", "any", hashlib.sha256(file.read_bytes()).hexdigest(), "py3-none")
+    return Pin(name, "1.0", system, hashlib.sha256(file.read_bytes()).hexdigest(), tag)
 
 
 @pytest.fixture
@@ -91,6 +97,12 @@ def test_every_client_fetches_the_file(client, index, tmp_path):
         __import__("demo")
 
 
+def test_a_wheel_for_another_processor_is_fetched(client, index, tmp_path):
+    pin = make(index, tags=(f"cp{PYTHON}-cp{PYTHON}", f"manylinux_2_28_{FOREIGN}"))
+    (tmp_path / "work").mkdir()
+    assert read(pin, tmp_path / "work", "demo/w.bin") == b"weights"
+
+
 def test_another_file_than_the_pinned_one_is_refused(client, index, tmp_path):
     pin = make(index)
     make(index, data=b"something else")
@@ -140,6 +152,34 @@ def test_a_failed_client_is_followed_by_the_next(index, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "list_clients", lambda: iter(broken))
     with pytest.raises(FetchError, match="first: no message; second: cannot be run: No such file"):
         fetching.fetch_wheel(make(index), again)
+
+
+def test_the_last_error_of_a_client_is_its_reason(tmp_path):
+    program = "echo 'ERROR: looked here' >&2; echo 'ERROR: none' >&2; echo a hint >&2; exit 1"
+    with pytest.raises(FetchError, match=r"\Anone\Z"):
+        fetching.WheelClient("x", ("sh", "-c", program)).fetch(make(tmp_path), tmp_path)
+
+
+def test_clients_of_other_environments_are_tried_and_its_own_only_once(tmp_path, monkeypatch):
+    programs = [tmp_path / name for name in ("pip3", "python3")]
+    for program in programs:
+        program.write_text("")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    alone = [client.command for client in fetching.list_clients()]
+    monkeypatch.setenv("PATH", str(OWN))
+    assert [client.command for client in fetching.list_clients()] == alone
+    monkeypatch.setenv("PATH", str(tmp_path))
+    others = [client.command for client in fetching.list_clients() if client.command not in alone]
+    assert others == [(str(programs[0]),), (str(programs[1]), "-m", "pip")]
+
+
+def test_folders_and_links_of_an_unpacked_wheel_are_not_among_its_files(tmp_path):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "w.bin").write_bytes(b"weights")
+    (tmp_path / "link.bin").symlink_to(tmp_path / "demo" / "w.bin")
+    with reading.open_wheel(tmp_path) as content:
+        assert content.names == ("demo/w.bin",)
 
 
 def test_a_missing_client_is_reported(tmp_path, monkeypatch):

@@ -68,6 +68,10 @@ class Encodings(Record):
     activations: tuple[Encoding, ...]
     weights: tuple[Encoding, ...] = ()
 
+    def list_ends(self) -> dict[str, tuple[float, float]]:
+        """Return the minimum and the maximum value of each activation, by its name."""
+        return {one.name: one.ends for one in self.activations}
+
 
 def format_file(encodings: Encodings, producer: str) -> str:
     """Return the text of `encodings.json`.

@@ -148,7 +148,8 @@ def check_calibration(
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")
-    measured = coverage.coverage(folded, examples, natural, work.extremes)
+    chosen = {} if work.encodings is None else work.encodings.list_ends()
+    measured = coverage.coverage(folded, examples, natural, work.extremes, chosen)
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
     # Custom weights may be for other kinds of pictures.
     if measured.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":

@@ -15,7 +15,7 @@ from kit.errors import BuildError
 from kit.quantize.nodes import as_node, called, is_clip, is_quantized_later, node_name, only_moves
 
 if TYPE_CHECKING:
-    from torch.fx import GraphModule, Node
+    from torch.fx import Graph, GraphModule, Node
 
 # Operators that select, average or pad values: formats give their output their input's range.
 # Listed by class for modules, and by name for functions and methods.
@@ -25,6 +25,8 @@ _SHARING = {
     *("max_pool2d_with_indices", "cat", "chunk", "concat", "expand", "interpolate", "mean", "pad"),
     *("repeat", "select", "slice", "split", "stack", "unbind"),
 }
+_SELECTING = {"getitem", "movedim", "select", "slice", "swapaxes", "t", "unsqueeze"}
+_SCALING = {"add", "div", "mul", "neg", "sub", "truediv"}  # by a number
 _SPLITTING = {"chunk", "split", "unbind"}
 _RECTIFIERS = {"relu", "relu_", "relu6", "hardtanh", "hardtanh_"}
 
@@ -119,6 +121,33 @@ def is_output(node: Node) -> bool:
     while last is not node and only_moves(last) and last.all_input_nodes:
         last = last.all_input_nodes[0]
     return last is node
+
+
+def find_answers(graph: Graph) -> frozenset[Node]:
+    """Return the nodes whose values are the model's answers, moved, selected or scaled by a number.
+
+    They are the output and its sources, up to the operator that computes the values: what clips
+    one of them clips the answers.
+    """
+    found = [graph.output_node().all_input_nodes[0]]
+    while (source := _find_source(found[-1])) is not None:
+        found.append(source)
+    return frozenset(found)
+
+
+def _find_source(node: Node) -> Node | None:
+    """Return the node whose values a node moves, selects or scales; None if it computes others."""
+    if (
+        len(node.all_input_nodes) != 1
+        or not node.args
+        or node.all_input_nodes[0] is not node.args[0]
+    ):
+        return None
+    (source,) = node.all_input_nodes
+    passes = only_moves(node) or operator_name(node) in _SELECTING | _SCALING
+    return (
+        source if passes and source.op in ("call_module", "call_function", "call_method") else None
+    )
 
 
 def shares_range(node: Node) -> bool:

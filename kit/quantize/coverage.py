@@ -1,6 +1,6 @@
 """Check whether a calibration set covers the activations of typical samples.
 
-Static quantization clips values outside the calibrated ranges. A set that is too small, or whose
+Static quantization clips values outside the chosen ranges. A set that is too small, or whose
 samples are not typical (noise or one grey image instead of pictures), gives plausible ranges and a
 plausible signal to noise ratio, but a model with wrong answers. It is revealed by the share of a
 layer's values on typical samples that are outside its range. Measured for MobileNetV2 on natural
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.quantize.examples import as_examples
@@ -32,7 +33,7 @@ class Coverage:
 
     Attributes:
         layer: name of the layer.
-        outside: share of its values outside the calibrated range, 0..1.
+        outside: share of its values outside the calibrated and the chosen range, 0..1.
     """
 
     layer: str
@@ -44,6 +45,7 @@ def coverage(
     calibration: ExamplesLike,
     natural: ExamplesLike,
     calibration_extremes: Mapping[str, tuple[float, float]] | None = None,
+    chosen: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Coverage:
     """Compare the values on typical samples with the ranges on the calibration set.
 
@@ -53,11 +55,16 @@ def coverage(
         natural: typical samples.
         calibration_extremes: minimum and maximum of each tensor on `calibration`, by its name;
             None computes them.
+        chosen: ranges of the quantized tensors by name, if known: values inside are not clipped.
     """
     extremes = Extremes()
     if not calibration_extremes:
         collect(model, as_examples(calibration).split(1), (extremes,))
-    outside = Outside(calibration_extremes or extremes.ends)
+    ends = calibration_extremes or extremes.ends
+    if chosen:  # other tensors, such as averages, have the range of their input
+        pairs = ((name, (*ends[name], *chosen[name])) for name in ends if name in chosen)
+        ends = {name: (min(values), max(values)) for name, values in pairs}
+    outside = Outside(ends)
     collect(model, as_examples(natural).split(1), (outside,))
     shares = {name: outside.beyond[name] / count for name, count in outside.total.items()}
     worst = max(shares, key=lambda name: shares[name])

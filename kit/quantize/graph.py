@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, words
@@ -60,15 +61,13 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
 
 def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
     """Trace symbolically, or by `torch.export` if that would miss weights or hooks of layers."""
-    from torch import fx
-
     from kit.quantize._from_export import graph as from_export
     from kit.quantize.standard import has_hooks
 
     if examples is not None and has_hooks(model):
         return from_export(model, examples)
     try:
-        traced = fx.symbolic_trace(model)
+        traced = _trace_symbolically(model, None if examples is None else len(examples.first()))
     except Exception as exc:  # tracing runs the model's own code, which may raise anything
         if examples is None:
             raise BuildError(
@@ -82,6 +81,32 @@ def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
         return from_export(model, examples)
     traced.graph.eliminate_dead_code()  # such as an auxiliary head whose output is not taken
     return traced
+
+
+def _trace_symbolically(model: nn.Module, inputs: int | None) -> GraphModule:
+    """Return the graph of a model that gets its first inputs only; None for all.
+
+    Other parameters of `forward` keep their defaults. As inputs of the graph, they would be
+    different from None, and so take another branch than in a call without them.
+    """
+    from torch import fx
+
+    class Tracer(fx.Tracer):
+        def create_args_for_root(
+            self,
+            root_fn: Callable[..., object],
+            is_module: bool,
+            concrete_args: dict[str, object] | tuple[object, ...] | None = None,
+        ) -> tuple[Callable[..., object], list[object]]:
+            function, given = super().create_args_for_root(root_fn, is_module, concrete_args)
+            return function, given if inputs is None else given[: inputs + is_module]
+
+    tracer = Tracer()
+    graph = tracer.trace(model)
+    for unused in [node for node in graph.nodes if node.op == "placeholder"][inputs:]:
+        if inputs is not None:
+            graph.erase_node(unused)
+    return fx.GraphModule(tracer.root, graph, type(model).__name__)
 
 
 def _hides_layers(traced: GraphModule) -> bool:

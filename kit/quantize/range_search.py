@@ -50,12 +50,13 @@ def search(
     """Choose the ranges of a calibrated simulation, in place, and return them.
 
     Args:
-        simulation: calibrated; the range of its output is not changed.
+        simulation: calibrated; the ranges of its answers are not changed.
         examples_like: calibration examples; 16 of them, evenly spread, are used.
         step: called with the completed share, 0..1.
     """
     names = list(simulation.activations)
-    trials = {name: RangeTrials(simulation.activations[name]) for name in names[:-1]}
+    fixed = {*simulation.answers, names[-1]}
+    trials = {n: RangeTrials(simulation.activations[n]) for n in names if n not in fixed}
     examples = as_examples(examples_like)
     count = min(SAMPLES, len(examples))
     chosen = examples.take([i * len(examples) // count for i in range(count)])

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from kit.quantize._names import is_output
+from kit.quantize._names import find_answers
 from kit.quantize.examples import as_examples, join_outputs
 from kit.quantize.fake_quantizers import LEVELS, FakeActivation, FakeWeight, Watcher
 from kit.quantize.nodes import clip_of, is_quantized_later, node_name
@@ -40,6 +40,7 @@ class Simulation:
         graph: maps [N, 3, H, W] to [N, classes].
         activations: by the name of the layer or operation that outputs the tensor.
         weights: by the name of the layer.
+        answers: names of activations with the values of the output; see `find_answers`.
     """
 
     def __init__(self, model: GraphModule, granularity: str, observer: str) -> None:
@@ -66,10 +67,11 @@ class Simulation:
         import torchao.quantization.pt2e as observers
 
         quantized = [node for node in self.graph.graph.nodes if is_quantized_later(node)]
-        outputs = [node for node in quantized if is_output(node)]
+        answers = find_answers(self.graph.graph)
+        self.answers = frozenset(node_name(node) for node in quantized if node in answers)
         for node in quantized:
             # A histogram would clip the largest logits, which are rare but decide the answer.
-            kind = activation_observer("minmax" if node in outputs else observer, observers)
+            kind = activation_observer("minmax" if node in answers else observer, observers)
             fake = FakeActivation(kind(dtype=torch.uint8, quant_min=0, quant_max=LEVELS))
             fake.clip = clip_of(node)
             self.activations[node_name(node)] = fake
@@ -98,9 +100,9 @@ class Simulation:
         """
         observed = Observed({name: fake.observer for name, fake in self.activations.items()})
         collect(self._model, self._parts(as_examples(examples)), (observed, *also))
-        output = list(self.activations)[-1]
+        widened = {*self.answers, list(self.activations)[-1]}
         for name, fake in self.activations.items():
-            fake.freeze(output_margin if name == output else 1.0)
+            fake.freeze(output_margin if name in widened else 1.0)
         self.quantize(None)
 
     def _parts(self, examples: Examples) -> list[Call]:

@@ -117,8 +117,8 @@ class Outside:
         self.total: dict[str, int] = {}
 
     def wants(self, node: Node) -> bool:
-        """Whether a tensor has a range of its own."""
-        return is_quantized_later(node)
+        """Whether a tensor has a known range."""
+        return is_quantized_later(node) and node_name(node) in self._ends
 
     def add(self, node: Node, value: Tensor) -> None:
         """Count a tensor's values."""

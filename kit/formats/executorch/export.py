@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def export_model(
-    model: GraphModule, example: tuple[Tensor, ...], path: Path, most: int = 1
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, varying: Varying = ()
 ) -> None:
     """Lower a model to XNNPACK and write the program.
 
@@ -21,7 +22,7 @@ def export_model(
         model: float, or with Q/DQ pairs.
         example: one inference's inputs.
         path: of the program.
-        most: largest number of samples in one inference, for which memory is planned.
+        varying: dimensions of inputs that may vary; memory is planned for the largest.
 
     Raises:
         BuildError: ExecuTorch cannot lower the model.
@@ -31,7 +32,7 @@ def export_model(
     from kit.network import export_program
 
     try:
-        program = decompose(export_program(model, example, most))
+        program = decompose(export_program(model, example, varying))
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
         raise _describe_failure(model, exc) from exc

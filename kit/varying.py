@@ -26,6 +26,7 @@ BATCH = "batch"
 _FORM = "NAME=MIN..MAX, or NAME=MIN..MAX/STEP"
 _PART = re.compile(r"([A-Za-z_]+)=([0-9]{1,6})\.\.([0-9]{1,6})(?:/([0-9]{1,6}))?")
 _MULTIPLE = r"^\s*{} = ([0-9]+)\*_"  # how torch.export names what a network takes
+_NARROWER = r"^\s*{} = Dim\([^)]*?(?:min=([0-9]+))?(?:, )?(?:max=([0-9]+))?\)"
 _CONSTANT = r"\b{} was inferred to be a constant \(([0-9]+)\)"
 
 
@@ -178,3 +179,13 @@ def _find_fixed(text: str, varying: Varying) -> Iterator[tuple[str, str]]:
             if low < high:
                 hint = f"write --dynamic {one.name}={low}..{high}/{step}"
             yield f"{one.words}: the network takes multiples of {step} only", hint
+        elif match := re.search(_NARROWER.format(name), text, re.MULTILINE):
+            low, high = (
+                int(part) * one.step if part else own
+                for part, own in zip(match.groups(), (one.min, one.max), strict=True)
+            )
+            hint = f"leave {one.name} out of --dynamic"
+            if low < high:
+                changes = {"min": low, "max": high}
+                hint = f"write --dynamic {one.model_copy(update=changes).words}"
+            yield f"{one.words}: the network takes {one.name} {low} to {high} only", hint

@@ -76,6 +76,14 @@ class Opinion(Sentence):
         return {"logits": logits}
 
 
+class Short(Opinion):
+    """One block only, which is lowered in half of the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = self.blocks[:1]
+
+
 class Encoder(nn.Module):
     """torch's own transformer, without a mask."""
 

@@ -18,7 +18,7 @@ Schema history:
     7  `Preprocessing.fit`, `Preprocessing.resize_to` (then ``resize`` is null),
        `Preprocessing.crop_width`, other `Preprocessing.interpolation`; `Recipe.input_width`,
        `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; `Manifest.detection`,
-       `Manifest.state`; more precisions
+       `Manifest.state`, `Signature.varying`; more precisions
 
 Manifests of all older schemas can be read: `kit.manifest.history` translates changed fields.
 """

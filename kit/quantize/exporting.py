@@ -38,6 +38,8 @@ def errors_of(model: nn.Module, varying: Varying = ()) -> Iterator[None]:
     except OSError:
         raise
     except Exception as exc:  # torch.export's errors have no public base
+        if varying and isinstance(exc, BuildError):
+            raise
         if varying and (fault := explain_fixed(exc, varying)) is not None:
             raise fault from exc
         position = origin(exc)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
+_ONE_DIMENSION = "reshape only supports 1 dynamic dimension"  # in XNNPACK's message
+
+
 def export_model(
     model: GraphModule, example: tuple[Tensor, ...], path: Path, varying: Varying = ()
 ) -> None:
@@ -67,10 +70,12 @@ def export_with(
 
 def _describe_failure(model: GraphModule, exc: Exception) -> BuildError:
     """Return the error of a model that ExecuTorch cannot lower."""
-    return BuildError(
-        f"ExecuTorch cannot lower {type(model).__name__}: {_first_line(exc)}",
-        "try another --format, or replace the operator that is named",
-    )
+    reason = _first_line(exc)
+    hint = "try another --format, or replace the operator that is named"
+    if _ONE_DIMENSION in reason:
+        reason = "XNNPACK reshapes tensors of one varying dimension only"
+        hint = "let fewer dimensions vary with --dynamic, or try another --format"
+    return BuildError(f"ExecuTorch cannot lower {type(model).__name__}: {reason}", hint)
 
 
 def _first_line(exc: Exception) -> str:

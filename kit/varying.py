@@ -27,7 +27,7 @@ _FORM = "NAME=MIN..MAX, or NAME=MIN..MAX/STEP"
 _PART = re.compile(r"([A-Za-z_]+)=([0-9]{1,6})\.\.([0-9]{1,6})(?:/([0-9]{1,6}))?")
 _MULTIPLE = r"^\s*{} = ([0-9]+)\*_"  # how torch.export names what a network takes
 _NARROWER = r"^\s*{} = Dim\([^)]*?(?:min=([0-9]+))?(?:, )?(?:max=([0-9]+))?\)"
-_CONSTANT = r"\b{} was inferred to be a constant \(([0-9]+)\)"
+_CONSTANT = r"^\s*{} = ([0-9]+)$"
 
 
 class VaryingDimension(Record):
@@ -166,10 +166,12 @@ def _find_fixed(text: str, varying: Varying) -> Iterator[tuple[str, str]]:
     """Yield what an error says of each dimension, with what to do."""
     for one in varying:
         name = re.escape(one.name if one.step == 1 else f"{one.name}_steps")
-        if match := re.search(_CONSTANT.format(name), text):
-            fixed = int(match[1]) * one.step
+        if match := re.search(_CONSTANT.format(name), text, re.MULTILINE):
+            fixed = f"{one.name} {int(match[1]) * one.step}"
+            if one.name == BATCH:  # torch has seen two samples
+                fixed = "one number of samples"
             yield (
-                f"{one.words}: the network takes {one.name} {fixed} only, its forward fixes it",
+                f"{one.words}: the network takes {fixed} only, which its forward fixes",
                 f"leave {one.name} out of --dynamic, or compute with the sizes of the input there",
             )
         elif match := re.search(_MULTIPLE.format(name), text, re.MULTILINE):

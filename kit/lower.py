@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kit
-from kit import formats, models, signature, workers
+from kit import formats, models, signature, size_checks, workers
 from kit.algorithms import get_algorithm
 from kit.errors import (
     BuildError,
@@ -27,7 +27,7 @@ from kit.errors import (
     WeightsError,
     message,
 )
-from kit.formats.interface import Format, Session, predict
+from kit.formats.interface import Format, predict
 from kit.formats.model_card import ModelCard
 from kit.formats.properties import Description
 from kit.garbage import pause_collection
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Examples
 
-_BATCH_SQNR_DB = 30.0  # kernels for one and several samples may round differently
-
 
 def lower(job: LoweringJob) -> Lowered:
     """Make one file.
@@ -73,7 +71,8 @@ def lower(job: LoweringJob) -> Lowered:
     format_ = formats.get_format(job.key.format)
     exporter = format_.find_backend(job.key.backend)
     golden = signature.load(job.inputs, job.shared / GOLDEN)
-    natural = from_samples(golden, job.at_once)
+    varying = job.recipe.varying
+    natural = from_samples(golden, job.at_once, varying)
     model = _float_model(job, natural)
     examples = from_samples(signature.load(job.inputs, job.shared / CALIBRATION), job.at_once)
     file = job.shared / format_.name_file(job.key)
@@ -90,16 +89,19 @@ def lower(job: LoweringJob) -> Lowered:
         torch.backends.quantized.engine = "qnnpack"
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
-        if (most := job.recipe.max_batch) > 1:
-            format_.export_batches(quantized.graph, natural.first(), most, file)
+        if varying:
+            format_.export_varying(quantized.graph, natural.first(), varying, file)
         else:
             exporter.export(quantized.graph, natural.first(), file)
         format_.annotate(file, _make_card(job))
     if exporter.runs_here:
         with _errors(job, "run", natural):
             runtime = _run_file(format_, file, job, golden)
-            if job.recipe.max_batch > 1:
-                check_batches(format_.load(file, job.threads), golden, runtime, job)
+            if varying:
+                session = format_.load(file, job.threads)
+                if job.recipe.max_batch > 1:
+                    size_checks.check_batches(session, golden, runtime, job)
+                size_checks.check_sizes(session, quantized.graph, (graph, runtime), job, format_)
         signature.save(runtime, job.shared / RUNTIME.format(name=job.key.name))
     signature.save(graph, job.shared / GRAPH.format(name=job.key.name))
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
@@ -143,39 +145,6 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
     return Samples(job.outputs, answers.arrays)
 
 
-def check_batches(session: Session, golden: Samples, answers: Samples, job: LoweringJob) -> None:
-    """Check that a file answers the largest batch as it answers its samples one by one.
-
-    Args:
-        session: of the file.
-        golden: inputs.
-        answers: of the file, one by one.
-        job: whose largest batch it is.
-
-    Raises:
-        BuildError: it does not.
-    """
-    import numpy as np
-
-    from kit.comparison import sqnr_db
-
-    size = job.recipe.max_batch
-    if not job.at_once:
-        raise BuildError("its samples have no batch dimension", "leave --dynamic out")
-    rows = np.arange(size) % len(golden)
-    inputs = signature.group(golden.take(rows.tolist()), size)[0]
-    computed = session.read(session.bind(inputs)())
-    for spec, array, right in zip(job.outputs, computed, answers.arrays, strict=True):
-        wanted = right[rows]
-        noise = sqnr_db(wanted, array) if array.shape == wanted.shape else -np.inf
-        if noise is not None and noise < _BATCH_SQNR_DB:
-            raise BuildError(
-                f"{job.key.name} answers {size} samples at once differently from one by one, in "
-                f"{spec.name}",
-                "leave --dynamic out, or leave the format out with --format",
-            )
-
-
 def _make_card(job: LoweringJob) -> ModelCard:
     method = "" if job.quantize == "none" else f" ({job.quantize})"
     precision = f"{job.key.precision}{method}"
@@ -198,7 +167,7 @@ def _options(job: LoweringJob) -> Options:
         recipe.observer,
         job.keep_float,
         job.encodings,
-        max_batch=recipe.max_batch,
+        varying=recipe.varying,
     )
 
 

@@ -25,6 +25,20 @@ GRAPH = "{name}.graph.arrays"
 RUNTIME = "{name}.runtime.arrays"
 
 
+class SizeProbe(BaseModel):
+    """Samples that a file is run on at other sizes; see `kit.size_checks`.
+
+    Attributes:
+        sizes: by the names of the dimensions.
+        inputs: of these sizes.
+        outputs: of the model at these sizes.
+    """
+
+    sizes: dict[str, int]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 class LoweringJob(BaseModel):
     """The job of a child.
 
@@ -45,6 +59,7 @@ class LoweringJob(BaseModel):
         labels: names of the classes in output order, or None.
         scores: what a classifier answers with, or None.
         threads: that the child may use.
+        probes: other sizes at which the file is run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +79,7 @@ class LoweringJob(BaseModel):
     labels: tuple[str, ...] | None = None
     scores: Scores | None = None
     threads: int
+    probes: tuple[SizeProbe, ...] = ()
 
 
 class Lowered(BaseModel):

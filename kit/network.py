@@ -10,6 +10,7 @@ import numpy as np
 
 from kit.errors import WeightsError
 from kit.signature import Samples, Sequences, Tensors, describe, join
+from kit.varying import Varying, explain_fixed, make_shapes, widen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -139,22 +140,27 @@ def replace_forward(model: nn.Module, forward: Callable[..., object]) -> nn.Modu
 
 
 def export_program(
-    model: GraphModule, example: tuple[Tensor, ...], max_batch: int = 1
+    model: GraphModule, example: tuple[Tensor, ...], varying: Varying = ()
 ) -> ExportedProgram:
     """Return the program of a graph.
 
     Args:
         model: the graph.
         example: inputs of one inference, of one sample.
-        max_batch: maximum number of samples in one inference.
+        varying: dimensions of inputs that may vary.
 
     Raises:
+        BuildError: the graph does not take every size of `varying`.
         Exception: `torch.export` cannot follow the graph, or it fixes the batch.
     """
     import torch
 
-    if max_batch == 1:
+    if not varying:
         return torch.export.export(model, example)
-    batch = torch.export.Dim("batch", min=1, max=max_batch)
-    two = tuple(torch.cat([value] * 2) for value in example)  # of one, the one would be fixed
-    return torch.export.export(model, two, dynamic_shapes=tuple({0: batch} for _ in two))
+    wide, shapes = widen(example, varying), make_shapes(len(example), varying)
+    try:
+        return torch.export.export(model, wide, dynamic_shapes=shapes)
+    except Exception as exc:
+        if (fault := explain_fixed(exc, varying)) is None:
+            raise
+        raise fault from exc

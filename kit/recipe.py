@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from kit.artifact_key import PrecisionName, parse_target
 from kit.documents import Deviation, Level, Record, Text
 from kit.model_source import split_reference
+from kit.varying import BATCH, Varying, find_axes, parse_varying
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
@@ -36,8 +37,9 @@ _LEAST_DEVIATION = 1e-4  # of pixels of 0 to 1, see `kit.documents.Deviation`
 Granularity = Literal["per-channel", "per-tensor"]
 NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 
-_DYNAMIC = re.compile(r"batch=1\.\.([0-9]{1,4})")
 _NUMBER = re.compile("[0-9]{1,6}")
+_SIDES = (MIN_RESOLUTION, MAX_RESOLUTION)
+_LIMITS = {BATCH: (1, MAX_BATCH), "tokens": (1, MAX_TOKENS), "height": _SIDES, "width": _SIDES}
 
 AUTO, NONE = "auto", "none"  # words in place of the layers that stay float
 OWN = "own"  # the weights of the network that a user's factory returns
@@ -88,7 +90,8 @@ class Recipe(Record):
         train_batch: pictures per step.
         learning_rate: of the optimizer.
         seed: of all random numbers.
-        dynamic: ``batch=1..N``: the files take 1 to N samples in one inference; None for one.
+        dynamic: sizes of inputs that may vary, as `kit.varying` describes them, such as
+            ``batch=1..8,tokens=8..128``; None for one sample of one size.
         tokenizer: file of the package tokenizers, for tasks of text.
         tokens: length that they are cut or padded to; None for `DEFAULT_TOKENS`.
         state: ``INPUT=OUTPUT`` for each input that is that output of the inference before.
@@ -197,12 +200,9 @@ class Recipe(Record):
 
     @field_validator("dynamic")
     @classmethod
-    def _is_a_batch(cls, value: str | None) -> str | None:
-        match = None if value is None else _DYNAMIC.fullmatch(value)
-        if value is not None and match is None:
-            raise ValueError("it is not batch=1..N, the number of samples in one inference")
-        if match is not None and not 2 <= int(match[1]) <= MAX_BATCH:
-            raise ValueError(f"a batch ends at 2 to {MAX_BATCH}")
+    def _names_dimensions(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_varying(value, _LIMITS, find_axes(channels_last=False))
         return value
 
     @property
@@ -216,10 +216,15 @@ class Recipe(Record):
         return self.resolution, self.input_width or self.resolution
 
     @property
+    def varying(self) -> Varying:
+        """The dimensions of the inputs that may vary."""
+        axes = find_axes(channels_last=self.layout == "NHWC")
+        return parse_varying(self.dynamic, _LIMITS, axes) if self.dynamic else ()
+
+    @property
     def max_batch(self) -> int:
         """The largest number of samples in one inference; 1 if it is fixed."""
-        match = _DYNAMIC.fullmatch(self.dynamic or "")
-        return int(match[1]) if match else 1
+        return next((one.max for one in self.varying if one.name == BATCH), 1)
 
     @property
     def keep_worst(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 
 from kit.documents import Positive, Record, Text, fault_of
+from kit.varying import MAX_RANK, Varying
 
 DType = Literal["float32", "float16", "int64", "int32", "uint8", "bool"]
 DTYPES: tuple[DType, ...] = ("float32", "float16", "int64", "int32", "uint8", "bool")
 MAX_TENSORS = 32
-MAX_RANK = 8
 MAX_ELEMENTS = 2**30
 _WORD = re.compile(r"([a-z0-9]+):([0-9]{1,10}(?:,[0-9]{1,10})*)?")
 
@@ -68,22 +68,6 @@ class TensorSpec(Record):
         return self.elements * self.numpy_type.itemsize
 
 
-class VaryingDimension(Record):
-    """A dimension of inputs and outputs that may vary; shapes have its smallest length.
-
-    Attributes:
-        axis: of every input and output.
-        name: such as ``batch``.
-        min: smallest length.
-        max: largest length.
-    """
-
-    axis: Annotated[int, Field(ge=0, lt=MAX_RANK)]
-    name: Text
-    min: Positive
-    max: Positive
-
-
 class Signature(Record):
     """The inputs of a model in the order of its ``forward``, and its outputs.
 
@@ -93,7 +77,7 @@ class Signature(Record):
 
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=MAX_TENSORS)]
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=MAX_TENSORS)]
-    varying: Annotated[tuple[VaryingDimension, ...], Field(max_length=MAX_RANK)] = ()
+    varying: Annotated[Varying, Field(max_length=MAX_RANK)] = ()
 
     @property
     def max_batch(self) -> int:
@@ -194,6 +178,27 @@ def unpack(specs: tuple[TensorSpec, ...], content: bytes) -> Samples:
 def resize_batch(specs: Sequence[TensorSpec], size: int) -> tuple[TensorSpec, ...]:
     """Return the specs of inferences of several samples, for those of one."""
     return tuple(spec.model_copy(update={"shape": (size, *spec.shape[1:])}) for spec in specs)
+
+
+def resize(samples: Samples, lengths: Mapping[int, int], from_end: bool = False) -> Samples:
+    """Return samples of other lengths: cut off, or repeated from their beginning.
+
+    Args:
+        samples: of shapes with a leading batch of one.
+        lengths: by axis of every input, which is not the batch.
+        from_end: cut off the beginning, as of texts whose padding is there.
+    """
+    arrays = list(samples.arrays)
+    for axis, length in lengths.items():
+        for number, array in enumerate(arrays):
+            own = array.shape[axis]
+            first = max(own - length, 0) if from_end else 0
+            arrays[number] = array.take((first + np.arange(length)) % own, axis)
+    specs = (
+        spec.model_copy(update={"shape": (*spec.shape[:1], *array.shape[1:])})
+        for spec, array in zip(samples.specs, arrays, strict=True)
+    )
+    return Samples(tuple(specs), tuple(arrays))
 
 
 def group(samples: Samples, size: int) -> Samples:

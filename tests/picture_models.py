@@ -57,6 +57,17 @@ class Vector(Maps):
         return normalize(self.head(self.stem(x)).mean((2, 3)), dim=1)
 
 
+class Flat(Maps):
+    """A vector of pictures of 64 by 64, through a layer that takes no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8 * 32 * 32, 4)
+
+    def forward(self, x):
+        return self.head(self.stem(x).flatten(1))
+
+
 class OtherNames(Maps):
     def forward(self, x):
         return {"mask": super().forward(x)}

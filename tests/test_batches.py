@@ -8,12 +8,13 @@ from bundle_samples import draw
 from picture_models import FILE
 
 import kit
-from kit import cli, formats, lower
+from kit import cli, formats, size_checks
 from kit.artifact_key import ArtifactKey
 from kit.bundles.loading import load_bundle
 from kit.errors import BuildError, RecipeError, UsageError
 from kit.pipeline import _check
-from kit.signature import Samples, TensorSpec, VaryingDimension, group
+from kit.signature import Samples, TensorSpec, group
+from kit.varying import VaryingDimension
 
 FORMATS = ("onnx", "executorch", "lite", "torchscript")
 
@@ -74,9 +75,9 @@ def test_a_file_whose_answers_depend_on_the_batch_is_refused(factor, rows, fails
 
     if fails:
         with pytest.raises(BuildError, match="answers 4 samples at once differently"):
-            lower.check_batches(Wrong(factor, rows), samples, samples, Job)
+            size_checks.check_batches(Wrong(factor, rows), samples, samples, Job)
     else:
-        lower.check_batches(Wrong(factor, rows), samples, samples, Job)
+        size_checks.check_batches(Wrong(factor, rows), samples, samples, Job)
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 # A room may import the lines above its own; rooms of one line never import each other.
 LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
-    ("guard", "logs", "notice_values", "signature", "streams", "user_cache", "wheels"),
+    ("guard", "logs", "notice_values", "streams", "user_cache", "varying", "wheels"),
+    ("signature",),
     ("arrays", "artifact_key", "measurement_notices", "network", "registry"),
     ("notice_catalogue",),
     ("notices",),
@@ -30,7 +31,7 @@ LEVELS = (
     ("algorithms", "corrections", "runners"),
     ("calibration", "comparison", "precisions", "recipe_input", "workers"),
     ("build_inputs",),
-    ("forks", "tasks"),
+    ("forks", "size_checks", "tasks"),
     (
         "cache",
         "lower",

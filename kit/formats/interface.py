@@ -20,6 +20,7 @@ from kit.formats.properties import Description, EndOfLife, Flow, Thresholds, Ver
 from kit.formats.runtimes import AndroidRuntime, NativeRunner
 from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,8 +105,8 @@ class Format(ABC):
         profiler: None if operators cannot be timed.
         ended: set if upstream no longer develops the format.
         runs_here: see `Backend.runs_here`; about the format's own kernels.
-        takes_batches: whether `export_batches` writes files that take several samples at once,
-            with the format's own kernels.
+        varies: whether `export_varying` writes files whose inputs have varying sizes, with the
+            format's own kernels.
     """
 
     name: ClassVar[str]
@@ -129,7 +130,7 @@ class Format(ABC):
     profiler: ClassVar[Profiler | None] = None
     ended: ClassVar[EndOfLife | None] = None
     runs_here: ClassVar[bool] = True
-    takes_batches: ClassVar[bool] = False
+    varies: ClassVar[bool] = False
 
     def name_file(self, key: ArtifactKey) -> str:
         """Return the name of a model file in a bundle.
@@ -206,12 +207,13 @@ class Format(ABC):
             BuildError: the format does not support a part of the model.
         """
 
-    def export_batches(
-        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    def export_varying(
+        self, model: GraphModule, example: tuple[Tensor, ...], varying: Varying, path: Path
     ) -> None:
-        """Write a model file that takes 1 to `most` samples at once; see `export`.
+        """Write a model file that takes all sizes of varying dimensions; see `export`.
 
-        Only called where `takes_batches` is set.
+        Only called where `varies` is set. The file is run at the smallest and largest sizes
+        afterwards.
         """
         raise NotImplementedError(self.name)
 

@@ -19,7 +19,7 @@ Schema history:
        `Preprocessing.crop_width`, other `Preprocessing.interpolation`; `Recipe.input_width`,
        `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; ``auto`` in `Recipe.keep_float`,
        which is its default; names of operations in `Manifest.kept_float`;
-       `Manifest.detection`, `Manifest.state`; more precisions
+       `Manifest.detection`, `Manifest.state`, `Signature.varying`; more precisions
 
 Manifests of all older schemas can be read: `kit.manifest.history` translates changed fields.
 """

@@ -9,9 +9,11 @@ from kit.corrections import plan
 from kit.errors import RecipeError
 from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys, needs_ranges
 from kit.quantize.observers import check as check_observer
-from kit.recipe import TASK_OPTIONS, Recipe
+from kit.recipe import DEFAULT_TOKENS, TASK_OPTIONS, Recipe
 from kit.registry import FORMAT_NAMES
 from kit.tasks import get_task, list_tasks
+from kit.tasks.interface import Task
+from kit.varying import BATCH
 
 # Options that only methods with training use, and options that only calibration uses.
 TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
@@ -39,7 +41,7 @@ def check(recipe: Recipe) -> None:
                 f"leave it out, or use --task {_find_task(name)}",
             )
     task.check_recipe(recipe)
-    _check_batches(recipe)
+    _check_varying(recipe, task)
     info = get_algorithm(recipe.quantize)
     if recipe.quantize not in ("static", find_method(recipe).name):
         raise RecipeError(
@@ -96,20 +98,37 @@ def _find_task(option: str) -> str:
     return next(name for name in list_tasks() if option in get_task(name).options)
 
 
-def _check_batches(recipe: Recipe) -> None:
-    """Refuse a varying batch where a file cannot have it.
+def _check_varying(recipe: Recipe, task: Task) -> None:
+    """Refuse varying sizes where the task or a file cannot have them.
 
     Raises:
-        RecipeError: names the format.
+        RecipeError: names the dimension or the format.
     """
-    if recipe.dynamic is None:
-        return
-    for text in recipe.formats:
-        name, backend = parse_target(text)
-        if backend is not None or not formats.get_format(name).takes_batches:
-            able = [one for one in FORMAT_NAMES.list_all() if formats.get_format(one).takes_batches]
+    given = recipe.dynamic
+    for one in recipe.varying:
+        if one.name != BATCH and one.name not in task.varies:
+            others = [name for name in list_tasks() if one.name in get_task(name).varies]
             raise RecipeError(
-                f"dynamic = {recipe.dynamic!r}: files of {text} take one sample at once",
+                f"dynamic = {given!r}: {one.name} cannot vary in the task {recipe.task}",
+                f"leave {one.name} out; the tasks where it varies: {', '.join(others)}",
+            )
+    tokens = recipe.tokens or DEFAULT_TOKENS
+    own = dict(zip(("tokens", "height", "width"), (tokens, *recipe.sides), strict=True))
+    for one in recipe.varying:
+        if one.name != BATCH and not one.takes(own[one.name]):
+            option = "--tokens" if one.name == "tokens" else "--image-size"
+            raise RecipeError(
+                f"dynamic = {given!r}: the recipe's own {one.name}, {own[one.name]}, is none of "
+                f"{one.words}",
+                f"choose bounds around it, or give another size with {option}",
+            )
+    for text in recipe.formats if given else ():
+        name, backend = parse_target(text)
+        if backend is not None or not formats.get_format(name).varies:
+            able = [one for one in FORMAT_NAMES.list_all() if formats.get_format(one).varies]
+            what = "sample at once" if recipe.max_batch > 1 else "size"
+            raise RecipeError(
+                f"dynamic = {given!r}: files of {text} take one {what}",
                 f"name others with --format: {','.join(able)}",
             )
 

@@ -19,7 +19,7 @@ from kit.manifest.artifacts import Artifact, FailedArtifact
 from kit.manifest.preprocessing import Tokenization
 from kit.manifest.schema import Golden
 from kit.pipeline.build_state import Work
-from kit.signature import Samples, Signature, TensorSpec, VaryingDimension
+from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks.interface import GoldenSet
 
 
@@ -102,9 +102,7 @@ def save_golden(folder: Path, name: str, samples: Samples) -> tuple[str, ...]:
 
 
 def _sign(work: Work, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Signature:
-    max_batch = work.recipe.max_batch
-    batch = VaryingDimension(axis=0, name="batch", min=1, max=max_batch)
-    return Signature(inputs=inputs, outputs=outputs, varying=(batch,) if max_batch > 1 else ())
+    return Signature(inputs=inputs, outputs=outputs, varying=work.recipe.varying)
 
 
 def _describe(work: Work) -> dict[str, object]:

@@ -14,7 +14,7 @@ from kit.calibration import CalibrationSet
 from kit.files import temporary
 from kit.manifest.artifacts import FailedArtifact
 from kit.notices import Notice, new_notice
-from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
+from kit.pipeline import _finish, _model, _prepare, _sizes, _threads, lowering, parity
 from kit.pipeline._artifact_keys import find_method
 from kit.pipeline.build_state import Preparation, Work
 from kit.progress import ReportStatus
@@ -61,12 +61,14 @@ def make_bundle(
         with lowering.open_helper(work) as helper:
             model = _model.load(work)
             samples = work.task.load_calibration(model, work.inputs, calibration)
-            examples = from_samples(samples, work.inputs.at_once)
+            varying = recipe.varying
+            examples = from_samples(samples, work.inputs.at_once, varying)
             folded = _prepare.fold_model(work, model, examples)
             progress("choosing golden and calibration pictures")
             golden = work.task.choose_golden(model, work.inputs, calibration)
             work.scores = work.task.describe_scores(golden.answers)
-            natural = from_samples(golden.inputs, work.inputs.at_once)
+            natural = from_samples(golden.inputs, work.inputs.at_once, varying)
+            _sizes.check_sizes(work, model, folded, golden)
 
             _prepare.correct_and_train(work, model, folded, examples)
             _prepare.choose_encodings(work, model, folded, examples)
@@ -96,7 +98,9 @@ def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, gro
 
             model = _model.load(work)
             samples = calibration.load(work.inputs)
-            _prepare.prepare(work, model, from_samples(samples, work.inputs.at_once))
+            _prepare.prepare(
+                work, model, from_samples(samples, work.inputs.at_once, recipe.varying)
+            )
     group.broadcast(None)
 
 

@@ -12,6 +12,7 @@ from kit.artifact_key import ArtifactKey
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.encodings import Encodings
 from kit.errors import BuildError, RecipeError
+from kit.lowering_job import SizeProbe
 from kit.manifest.artifacts import FailedArtifact, Stage
 from kit.manifest.build_records import Calibration, Range, Source, Training
 from kit.manifest.preprocessing import Preprocessing
@@ -119,12 +120,14 @@ class Work(Preparation):
         shared: temporary folder that this process and its children share.
         all_or_nothing: raise an error if a file fails, instead of leaving it out.
         failures: by artifact, in the order in which they failed.
+        probes: sizes other than the recipe's at which files are run.
     """
 
     folder: Path
     shared: Path
     all_or_nothing: bool = False
     failures: dict[ArtifactKey, Failure] = field(default_factory=dict)
+    probes: tuple[SizeProbe, ...] = ()
 
     def add_failure(self, key: ArtifactKey, stage: Stage, error: BuildError) -> None:
         """Record that a file failed."""

@@ -181,6 +181,7 @@ def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) ->
         labels=work.inputs.labels,
         scores=work.scores,
         threads=1,
+        probes=work.probes,
     )
     file = work.shared / f"{name}.json"
     file.write_text(job.model_dump_json(), encoding="utf-8")

@@ -14,6 +14,7 @@ from kit.network import export_program
 from kit.quantize._names import TensorNames, operator_name
 from kit.quantize._place import is_observer, observes
 from kit.quantize.nodes import as_node, called, node_name
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -28,18 +29,18 @@ _MOVING = {
 }
 
 
-def export(model: GraphModule, example: Call, most: int = 1) -> GraphModule:
+def export(model: GraphModule, example: Call, varying: Varying = ()) -> GraphModule:
     """Return the exported graph, with the canonical names in its nodes' meta.
 
     Args:
         model: the canonical graph.
         example: arguments of one inference.
-        most: largest number of samples in one inference.
+        varying: dimensions of inputs that may vary.
     """
     for node in model.graph.nodes:
         node.meta["custom"] = {TENSOR: node_name(node)}
     try:
-        program: GraphModule = export_program(model, example, most).module()
+        program: GraphModule = export_program(model, example, varying).module()
     finally:
         for node in model.graph.nodes:
             del node.meta["custom"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from kit.signature import Samples
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +28,13 @@ class Examples:
         tensors: per input [N, ...], without a leading batch of one.
         shapes: per input, of one inference.
         at_once: whether several inferences can be one call, with a batch dimension first.
+        varying: dimensions of the inputs that may vary.
     """
 
     tensors: tuple[Tensor, ...]
     shapes: tuple[tuple[int, ...], ...]
     at_once: bool = True
+    varying: Varying = ()
 
     def __len__(self) -> int:
         return len(self.tensors[0])
@@ -54,7 +57,9 @@ class Examples:
     def take(self, rows: Sequence[int] | slice) -> Examples:
         """Return some of the examples."""
         index = rows if isinstance(rows, slice) else list(rows)
-        return Examples(tuple(t[index] for t in self.tensors), self.shapes, self.at_once)
+        return Examples(
+            tuple(t[index] for t in self.tensors), self.shapes, self.at_once, self.varying
+        )
 
     def _one(self, index: int) -> Call:
         pairs = zip(self.tensors, self.shapes, strict=True)
@@ -68,12 +73,12 @@ def as_examples(given: ExamplesLike) -> Examples:
     return Examples((given,), ((1, *given.shape[1:]),))
 
 
-def from_samples(samples: Samples, at_once: bool) -> Examples:
+def from_samples(samples: Samples, at_once: bool, varying: Varying = ()) -> Examples:
     """Return arrays as examples, without copying."""
     import torch
 
     tensors = tuple(torch.from_numpy(array) for array in samples.arrays)
-    return Examples(tensors, tuple(spec.shape for spec in samples.specs), at_once)
+    return Examples(tensors, tuple(spec.shape for spec in samples.specs), at_once, varying)
 
 
 def join_outputs(output: NodeValue) -> Tensor:

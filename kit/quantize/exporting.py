@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, message, origin, place
+from kit.varying import BATCH, Varying, explain_fixed, make_shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def errors_of(model: nn.Module) -> Iterator[None]:
+def errors_of(model: nn.Module, varying: Varying = ()) -> Iterator[None]:
     """Translate errors of `torch.export`.
+
+    Args:
+        model: that is exported.
+        varying: dimensions of its inputs that may vary.
 
     Raises:
         BuildError: names the cause and the place in the user's code.
@@ -33,6 +38,10 @@ def errors_of(model: nn.Module) -> Iterator[None]:
     except OSError:
         raise
     except Exception as exc:  # torch.export's errors have no public base
+        if varying and isinstance(exc, BuildError):
+            raise
+        if varying and (fault := explain_fixed(exc, varying)) is not None:
+            raise fault from exc
         position = origin(exc)
         raise BuildError(
             f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
@@ -54,6 +63,8 @@ def _reason(exc: Exception) -> str:
 def program(model: nn.Module, examples: Examples) -> GraphModule:
     """Return the functional exported graph of a model, with a dynamic batch if it has one.
 
+    The sizes that vary by the examples do so in the graph, too.
+
     Args:
         model: in eval mode.
         examples: the first one is used.
@@ -64,10 +75,14 @@ def program(model: nn.Module, examples: Examples) -> GraphModule:
     import torch
 
     call, shapes = examples.first(), None
+    sizes = tuple(one for one in examples.varying if one.name != BATCH)
+    if sizes:
+        shapes = make_shapes(len(call), sizes)
     if examples.at_once:
         call = tuple(torch.cat([value] * 2) for value in call)  # one would be specialized
-        shapes = tuple({0: torch.export.Dim("batch", min=1)} for _ in call)
-    with errors_of(model), torch.no_grad():
+        batch = torch.export.Dim(BATCH, min=1)
+        shapes = tuple({0: batch, **dims} for dims in shapes or ({},) * len(call))
+    with errors_of(model, sizes), torch.no_grad():
         exported = torch.export.export(model, call, dynamic_shapes=shapes)
         module: GraphModule = exported.run_decompositions({}).module()
     return module

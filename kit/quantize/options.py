@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kit.encodings import Encodings
 from kit.recipe import Granularity
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -34,7 +35,7 @@ class Options:
         encodings: of the whole graph, if they were chosen before; None calibrates here.
         weight_bits: 8, or 4 where the method is ``weights``.
         activation_bits: of static quantization, 8 or 16.
-        max_batch: largest number of samples in one inference of the quantized graph.
+        varying: dimensions of the quantized graph's inputs that may vary.
     """
 
     granularity: Granularity
@@ -44,7 +45,7 @@ class Options:
     encodings: Encodings | None = None
     weight_bits: Literal[4, 8] = 8
     activation_bits: Literal[8, 16] = 8
-    max_batch: int = 1
+    varying: Varying = ()
 
 
 @dataclass(frozen=True)

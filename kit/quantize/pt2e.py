@@ -45,7 +45,7 @@ def quantize_static(
     unsigned = flow == "pt2e-u8"
     examples = as_examples(given)
     placing = Placing(model, given_or_chosen(model, examples, options), options.keep_float, pt2e)
-    program = export(model, examples.first(), options.max_batch)
+    program = export(model, examples.first(), options.varying)
     exported = Exported(placing.names)
     clipped = replace_clips(program)
     with warnings.catch_warnings(), torch.no_grad():
@@ -99,7 +99,7 @@ def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) 
         quantizer = XNNPACKQuantizer()
         quantizer.set_operator_type(torch.ops.aten.linear.default, config)
         example = as_examples(given).first()
-        program = export_program(model, example, options.max_batch)
+        program = export_program(model, example, options.varying)
         prepared = prepare_pt2e(_unroll(program), quantizer)
         prepared(*example)
         graph = convert_pt2e(prepared)

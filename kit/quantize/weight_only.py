@@ -61,7 +61,7 @@ def quantize_weights(
     Raises:
         BuildError: no weight can be quantized.
     """
-    graph: GraphModule = export_program(model, example, options.max_batch).module()
+    graph: GraphModule = export_program(model, example, options.varying).module()
     changed = 0
     for node in list(graph.graph.nodes):
         located = _find_weight(graph, node, options)

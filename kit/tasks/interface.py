@@ -53,6 +53,7 @@ class Task(ABC):
             of a format are ignored.
         label_hint: printed by `kit eval` where there are no labels; empty if the task has none.
         options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
+        varies: dimensions of its inputs that `--dynamic` may vary, beside the batch.
         analyzable: whether `kit analyze` can study its models: pictures in, float tensors out,
             which `measure_agreement` compares.
         draws: whether `draw_answer` returns pictures.
@@ -65,6 +66,7 @@ class Task(ABC):
     threshold_names: ClassVar[frozenset[str]]
     label_hint: ClassVar[str] = ""
     options: ClassVar[frozenset[str]] = frozenset()
+    varies: ClassVar[frozenset[str]] = frozenset()
     analyzable: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     drop_metric: ClassVar[str] = ""

@@ -135,8 +135,9 @@ CALIBRATION: Callable[[_F], _F] = _together(
 
 DYNAMIC: Callable[[_F], _F] = click.option(
     "--dynamic",
-    metavar="batch=1..N",
-    help="Files that take 1 to N samples in one inference. Default: one.",
+    metavar="NAME=MIN..MAX,...",
+    help="Sizes that may vary: batch=1..N samples in one inference, tokens=MIN..MAX of texts, "
+    "height=MIN..MAX[/STEP],width=... of pictures. Default: none.",
 )
 
 SEED: Callable[[_F], _F] = click.option(

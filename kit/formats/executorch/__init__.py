@@ -17,6 +17,7 @@ from kit.formats.interface import Format, Session
 from kit.formats.properties import Description, Thresholds, VersionRange
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +64,7 @@ class ExecuTorch(Format):
         preference=0,
     )
     profiler = EtdumpProfiler()
-    takes_batches = True
+    varies = True
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Lower a model to XNNPACK and write the program."""
@@ -71,13 +72,13 @@ class ExecuTorch(Format):
 
         export_model(model, example, path)
 
-    def export_batches(
-        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    def export_varying(
+        self, model: GraphModule, example: tuple[Tensor, ...], varying: Varying, path: Path
     ) -> None:
-        """Lower a model with memory for the largest batch."""
+        """Lower a model with memory for the largest sizes."""
         from kit.formats.executorch.export import export_model
 
-        export_model(model, example, path, most)
+        export_model(model, example, path, varying)
 
     def describe(self, path: Path) -> Description:
         """Read the version, the operators and the delegated nodes."""

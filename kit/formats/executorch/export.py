@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
 
+_ONE_DIMENSION = "reshape only supports 1 dynamic dimension"  # in XNNPACK's message
+
+
 def export_model(
-    model: GraphModule, example: tuple[Tensor, ...], path: Path, most: int = 1
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, varying: Varying = ()
 ) -> None:
     """Lower a model to XNNPACK and write the program.
 
@@ -21,7 +25,7 @@ def export_model(
         model: float, or with Q/DQ pairs.
         example: one inference's inputs.
         path: of the program.
-        most: largest number of samples in one inference, for which memory is planned.
+        varying: dimensions of inputs that may vary; memory is planned for the largest.
 
     Raises:
         BuildError: ExecuTorch cannot lower the model.
@@ -31,7 +35,7 @@ def export_model(
     from kit.network import export_program
 
     try:
-        program = decompose(export_program(model, example, most))
+        program = decompose(export_program(model, example, varying))
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
         raise _describe_failure(model, exc) from exc
@@ -66,10 +70,12 @@ def export_with(
 
 def _describe_failure(model: GraphModule, exc: Exception) -> BuildError:
     """Return the error of a model that ExecuTorch cannot lower."""
-    return BuildError(
-        f"ExecuTorch cannot lower {type(model).__name__}: {_first_line(exc)}",
-        "try another --format, or replace the operator that is named",
-    )
+    reason = _first_line(exc)
+    hint = "try another --format, or replace the operator that is named"
+    if _ONE_DIMENSION in reason:
+        reason = "XNNPACK reshapes tensors of one varying dimension only"
+        hint = "let fewer dimensions vary with --dynamic, or try another --format"
+    return BuildError(f"ExecuTorch cannot lower {type(model).__name__}: {reason}", hint)
 
 
 def _first_line(exc: Exception) -> str:

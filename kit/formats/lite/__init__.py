@@ -14,6 +14,7 @@ from kit.formats.properties import Description, EndOfLife, Thresholds, VersionRa
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
+from kit.varying import Varying, widen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +68,7 @@ class Lite(Format):
         preference=1,
     )
     profiler = TorchProfiler(_load)
-    takes_batches = True
+    varies = True
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model for the Lite Interpreter."""
@@ -75,14 +76,13 @@ class Lite(Format):
 
         export_model(model, example, path)
 
-    def export_batches(
-        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    def export_varying(
+        self, model: GraphModule, example: tuple[Tensor, ...], varying: Varying, path: Path
     ) -> None:
-        """Trace a model with two samples: a trace reads the batch off its input."""
+        """Trace a model that reads the sizes off its input, with two samples if these vary."""
         from kit.formats.lite.export import export_model
 
-        two = tuple(value.repeat_interleave(2, 0) for value in example)
-        export_model(model, two, path, fixed=False)
+        export_model(model, widen(example, varying), path, fixed=False)
 
     def describe(self, path: Path) -> Description:
         """Read the bytecode version and the operators from the archive."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.fixed_sizes import fix_sizes
+from kit.formats.fixed_sizes import fix_sizes, keep_sizes
 from kit.formats.lite.session import use_qnnpack
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def export_model(
     use_qnnpack()
     with torch.inference_mode():
         # Whether it answers as the graph is verified later, in the runtime.
-        graph = fix_sizes(model.eval(), example) if fixed else model.eval()
+        graph = fix_sizes(model.eval(), example) if fixed else keep_sizes(model.eval())
         traced = torch.jit.trace(graph, example, check_trace=False)
         script = torch.jit.freeze(traced)
     script._save_for_lite_interpreter(str(path))

@@ -15,6 +15,7 @@ from kit.formats.onnx.profile import OrtProfiler
 from kit.formats.properties import Description, Thresholds
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +45,7 @@ class Onnx(Format):
         marker="ai/onnxruntime/OrtEnvironment.class",
     )
     profiler = OrtProfiler()
-    takes_batches = True
+    varies = True
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Write a model with torch's exporter."""
@@ -52,13 +53,13 @@ class Onnx(Format):
 
         export_model(model, example, path)
 
-    def export_batches(
-        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    def export_varying(
+        self, model: GraphModule, example: tuple[Tensor, ...], varying: Varying, path: Path
     ) -> None:
-        """Write a model whose first dimension has a name."""
+        """Write a model whose varying dimensions have names."""
         from kit.formats.onnx.export import export_model
 
-        export_model(model, example, path, most)
+        export_model(model, example, path, varying)
 
     def describe(self, path: Path) -> Description:
         """Read the opset, the operators, and those that ONNX Runtime computes in float."""

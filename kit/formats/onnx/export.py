@@ -21,6 +21,7 @@ from kit.formats.onnx.saturation import separate_parameters
 from kit.formats.onnx.wide_activations import use_own_domain
 from kit.formats.stored_weights import take_integer_weights
 from kit.network import export_program
+from kit.varying import Varying
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import GraphModule
 
-BATCH = "batch"
+_SYMBOL = re.compile(r"\bs[0-9]+\b")
 _OPSET, _GELU_OPSET = 18, 20
 _IR_VERSIONS = {18: 8, 20: 9}  # that came with the opset, in ONNX 1.13 and 1.15
 
 
 def export_model(
-    model: GraphModule, example: tuple[Tensor, ...], path: Path, most: int = 1
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, varying: Varying = ()
 ) -> None:
     """Write a model with torch's exporter, weights inside the file.
 
@@ -42,14 +43,14 @@ def export_model(
         model: float, or with Q/DQ pairs.
         example: one inference's inputs.
         path: of the file.
-        most: largest number of samples in one inference.
+        varying: dimensions of inputs that may vary.
     """
     import onnx
     import torch
 
-    program = export_program(model, example, most)
+    program = export_program(model, example, varying)
     if weights := take_integer_weights(copied := program.module()):
-        program = export_program(copied, example, most)
+        program = export_program(copied, example, varying)
     opset = _choose_opset(program)
     torch.onnx.export(
         program,
@@ -62,8 +63,8 @@ def export_model(
     )
     exported = onnx.load(path)
     exported.ir_version = _IR_VERSIONS[opset]
-    if most > 1:
-        _name_batch(exported.graph)
+    if varying:
+        _name_dimensions(exported.graph, varying)
     move_clips(exported.graph)
     store_weights(exported, weights)
     guard_float_layers(exported.graph)
@@ -77,13 +78,24 @@ def export_model(
         _quantize_dynamic(path, dynamic.per_channel)
 
 
-def _name_batch(graph: GraphProto) -> None:
-    """Call the varying dimension ``batch``; torch calls it by a symbol, such as ``s77``."""
-    symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+def _name_dimensions(graph: GraphProto, varying: Varying) -> None:
+    """Give varying dimensions their names; torch calls them by symbols, such as ``s77``.
+
+    A dimension of multiples is ``32*s77`` in torch, whose symbol counts steps.
+    """
+    names: dict[str, str] = {}
+    for one in varying:
+        text = graph.input[0].type.tensor_type.shape.dim[one.axis].dim_param
+        names[text] = one.name
+        if (symbol := _SYMBOL.search(text)) and symbol[0] != text:
+            names[symbol[0]] = f"({one.name}//{one.step})"
     for value in (*graph.input, *graph.output, *graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
-                dim.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", BATCH, dim.dim_param)
+                text = dim.dim_param
+                dim.dim_param = names.get(text) or _SYMBOL.sub(
+                    lambda match: names.get(match[0], match[0]), text
+                )
 
 
 def _choose_opset(program: ExportedProgram) -> int:

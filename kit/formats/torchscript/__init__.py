@@ -21,6 +21,7 @@ from kit.formats.torch_profile import TorchProfiler
 from kit.formats.torchscript.compiling import How, compile_module, describe_script, optimize
 from kit.formats.torchscript.engine import QNNPACK, read_engine, require, using
 from kit.formats.torchscript.x86 import X86Engine
+from kit.varying import Varying, widen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,19 +75,18 @@ class TorchScript(Format):
     exact = True
     thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
     profiler = TorchProfiler(_load)
-    takes_batches = True
+    varies = True
     ended = EndOfLife("PyTorch deprecated torch.jit", successor="executorch")
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model."""
         write_module(model, example, path)
 
-    def export_batches(
-        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    def export_varying(
+        self, model: GraphModule, example: tuple[Tensor, ...], varying: Varying, path: Path
     ) -> None:
-        """Trace a model with two samples: a trace reads the batch off its input."""
-        two = tuple(value.repeat_interleave(2, 0) for value in example)
-        write_module(model, two, path, fixed=False)
+        """Trace a model that reads the sizes off its input, with two samples if these vary."""
+        write_module(model, widen(example, varying), path, fixed=False)
 
     def describe(self, path: Path) -> Description:
         """Read the version of the archive and the operators of the inlined graph."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from kit.errors import BuildError, words
-from kit.formats.fixed_sizes import fix_sizes
+from kit.formats.fixed_sizes import fix_sizes, keep_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,7 +56,7 @@ def compile_module(
 
     if isinstance(module, fx.GraphModule):  # a graph has no control flow and no state
         with torch.inference_mode():
-            graph = fix_sizes(module.eval(), example) if fixed else module
+            graph = fix_sizes(module.eval(), example) if fixed else keep_sizes(module)
         return _trace(graph, example), "traced"
     try:
         script: ScriptModule = torch.jit.freeze(torch.jit.script(module.eval()))

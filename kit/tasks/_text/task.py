@@ -37,6 +37,7 @@ class TextTask(Task):
 
     sample = "text"
     options = frozenset({"tokenizer", "tokens"})
+    varies = frozenset({"tokens"})
     keys: ClassVar[tuple[str, ...]]
     unused: ClassVar[tuple[str, ...]] = ("mean", "std", "train")
 

@@ -41,6 +41,7 @@ class Embedding(Task):
     summary = "a picture in, a vector out"
     sample = "picture"
     options = frozenset(PICTURE_OPTIONS)
+    varies = frozenset({"height", "width"})
     threshold_names = frozenset({"sqnr_db", "max_abs", "cosine"})
 
     def check_recipe(self, recipe: Recipe) -> None:

@@ -46,6 +46,7 @@ class ImageClassification(Task):
         "no labels were given, so there is no top-1 and top-5; --labels FILE.csv gives them"
     )
     options = frozenset(PICTURE_OPTIONS)
+    varies = frozenset({"height", "width"})
     analyzable = True
 
     def check_recipe(self, recipe: Recipe) -> None:

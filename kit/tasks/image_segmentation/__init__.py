@@ -46,6 +46,7 @@ class ImageSegmentation(Task):
     summary = "a picture in, a class of each pixel out"
     sample = "picture"
     options = frozenset(PICTURE_OPTIONS)
+    varies = frozenset({"height", "width"})
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
     label_hint = "no masks were given, so there is no mean IoU; --labels DIR_OR_ZIP gives them"
     analyzable = True

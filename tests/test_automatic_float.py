@@ -7,7 +7,7 @@ import pytest
 
 import kit
 from kit import recipe_input
-from kit.commands.analyze import _line
+from kit.commands.analyze import build_command_line
 from kit.commands.common import study
 from kit.commands.common.advice import write_notice
 from kit.commands.common.build_line import build_line
@@ -296,4 +296,4 @@ def test_commands_name_what_stays_float():
     assert build_line(recipe) == "kit build mobilenet_v2"
     none = recipe.model_copy(update={"keep_float": ()})
     assert build_line(none) == "kit build mobilenet_v2 --keep-float none"
-    assert _line(none, None) == "kit build mobilenet_v2"
+    assert build_command_line(none, None) == "kit build mobilenet_v2"

@@ -84,7 +84,7 @@ def command(
     recipe = study.recipe_of(what, options)
     with stages() as progress, stdout_kept():
         outcome = study.run(study.StudyRequest(recipe, images, factor, goal, pictures), progress)
-    line = _line(recipe, outcome.repair)
+    line = build_command_line(recipe, outcome.repair)
     terminal.print_json(_json(outcome, repair, line)) if as_json else _show(outcome, top)
     if file is not None:
         from kit.analysis import page
@@ -102,7 +102,7 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
         raise UsageError(f"pictures = {pictures} leaves no picture", "use 1 or more")
 
 
-def _line(recipe: Recipe, fixed: Repair | None) -> str:
+def build_command_line(recipe: Recipe, fixed: Repair | None) -> str:
     """Return the `kit build` command of a repair, or of the unchanged recipe."""
     from kit.algorithms import get_algorithm
     from kit.commands.common.build_line import build_line

@@ -20,9 +20,10 @@ computed. Models of other libraries are built and run once, and a user's own mod
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -230,9 +231,24 @@ def _layers(graph: GraphModule, call: Call) -> list[LayerCost]:
                     layers[n] = replace(layer, parameters=0) if is_repeated(n) else layer
             return value
 
-    with counter, torch.inference_mode():
+    with counter, torch.inference_mode(), _attention_as_products():
         Counting(graph).run(*call)
     return [replace(x, mixes=_mixed(graph, n, layers, shapes)) for n, x in layers.items()]
+
+
+@contextlib.contextmanager
+def _attention_as_products() -> Iterator[None]:
+    """Compute attention by matrix products: the counter does not know the fused kernels of CPUs."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _layer(

@@ -8,7 +8,8 @@ Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1
   activations, additions, pooling and scaling by a gate are not counted; the zeros of the
   padding are counted like pixels.
 - A parameter is a weight of such a layer. Biases, and the four numbers per channel of
-  BatchNorm, are not counted; `Cost.stored` is the size of `model.parameters()`.
+  BatchNorm, are not counted; `Cost.stored` is the size of `model.parameters()`, which has
+  BatchNorm's weight and bias, and not its running mean and variance.
 - In the twin with full convolutions, each depthwise k x k convolution and the 1x1
   convolution that mixes its channels become one full k x k convolution with the inputs of
   the first and the outputs of the second. Operations between the two, such as a
@@ -84,7 +85,7 @@ class Cost:
 
     Attributes:
         layers: in the order in which they are computed.
-        stored: parameters with biases and those of BatchNorm, as PyTorch counts them;
+        stored: parameters with biases, and weight and bias of BatchNorm, as PyTorch counts them;
             None for a twin, which is never built.
     """
 

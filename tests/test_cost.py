@@ -223,6 +223,25 @@ def test_command_prints_types_and_totals(capsys):
     assert "8.56 times the multiply-adds, 6.96 times the parameters" in out
     assert "features.1.depthwise.0" not in out
     assert "568.7 M multiply-adds, 4.21 M parameters; 4,231,976 parameters with biases" in err
+    assert "mobilenet_v1, width 1, 224 px" in out
+
+
+def test_the_number_with_batchnorm_is_that_of_pytorch(capsys):
+    """Weight and bias of BatchNorm are parameters; its mean and variance are buffers."""
+    _, _, err = run(capsys, "mobilenet_v2")
+    assert "; 3,504,872 parameters with biases and BatchNorm's weights" in err
+
+
+def test_a_small_network_without_a_width_is_counted_in_whole_numbers(capsys, tmp_path):
+    net = tmp_path / "net.py"
+    net.write_text(
+        "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3, 32),"
+        " torch.nn.Flatten(), torch.nn.Linear(2, 5))\n"
+    )
+    code, out, err = run(capsys, f"{net}:build", "--resolution", "32")
+    assert code == 0
+    assert "width" not in out
+    assert "64 multiply-adds, 64 parameters; 71 parameters with" in err
 
 
 def test_command_lists_layers_on_request(capsys):

@@ -185,7 +185,9 @@ class SelfAttention(nn.Module):
         self.products = products
 
     def forward(self, x):
-        heads = [layer(x).reshape(-1, 9, 2, 8).transpose(1, 2) for layer in (self.q, self.k, self.v)]
+        heads = [
+            layer(x).reshape(-1, 9, 2, 8).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        ]
         return self.out(self.products(*heads).transpose(1, 2).reshape(-1, 9, 16))
 
 

@@ -54,6 +54,12 @@ def test_the_overview_of_a_row_is_exact(report: Report) -> None:
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
 
 
+def test_a_table_with_ratios_says_that_they_are_not_those_of_the_medians(report: Report) -> None:
+    assert "compare quiet moments" in tables.overview(report.settings[0], report).note
+    alone = model.build([latency(runs=(run("onnx", "static", 4.0),))])
+    assert tables.overview(alone.settings[0], alone).note == ""
+
+
 def test_the_overview_ranks_real_devices_by_their_medians() -> None:
     results = [
         *everything(),

@@ -172,7 +172,8 @@ def _compare(own: Total, full: Total) -> None:
 def _note(cost: Cost) -> None:
     total = cost.total
     terminal.note(
-        f"{_round(total.multiply_adds, 1)} multiply-adds, {_round(total.parameters, 2)} parameters; "
+        f"{_round(total.multiply_adds, 1)} multiply-adds, "
+        f"{_round(total.parameters, 2)} parameters; "
         f"{cost.stored:,} parameters with biases and BatchNorm's weights"
     )
 

@@ -8,7 +8,8 @@ Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1
   activations, additions, pooling and scaling by a gate are not counted; the zeros of the
   padding are counted like pixels.
 - A parameter is a weight of such a layer. Biases, and the four numbers per channel of
-  BatchNorm, are not counted; `Cost.stored` is the size of `model.parameters()`.
+  BatchNorm, are not counted; `Cost.stored` is the size of `model.parameters()`, which has
+  BatchNorm's weight and bias, and not its running mean and variance.
 - In the twin with full convolutions, each depthwise k x k convolution and the 1x1
   convolution that mixes its channels become one full k x k convolution with the inputs of
   the first and the outputs of the second. Operations between the two, such as a
@@ -20,9 +21,10 @@ computed. Models of other libraries are built and run once, and a user's own mod
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -83,7 +85,7 @@ class Cost:
 
     Attributes:
         layers: in the order in which they are computed.
-        stored: parameters with biases and those of BatchNorm, as PyTorch counts them;
+        stored: parameters with biases, and weight and bias of BatchNorm, as PyTorch counts them;
             None for a twin, which is never built.
     """
 
@@ -230,9 +232,24 @@ def _layers(graph: GraphModule, call: Call) -> list[LayerCost]:
                     layers[n] = replace(layer, parameters=0) if is_repeated(n) else layer
             return value
 
-    with counter, torch.inference_mode():
+    with counter, torch.inference_mode(), _attention_as_products():
         Counting(graph).run(*call)
     return [replace(x, mixes=_mixed(graph, n, layers, shapes)) for n, x in layers.items()]
+
+
+@contextlib.contextmanager
+def _attention_as_products() -> Iterator[None]:
+    """Compute attention by matrix products: the counter does not know the fused kernels of CPUs."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _layer(

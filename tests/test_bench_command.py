@@ -29,6 +29,7 @@ from kit.json_outputs import read_output
 from kit.notices import new_notice
 from kit.results import statistics, store
 from kit.results.latency import LatencyResult, Recommendation, Run
+from kit.results.statistics import Interval
 from kit.runners import native
 from kit.runners.native import RunnerSet
 
@@ -348,6 +349,11 @@ def test_the_legend_explains_the_columns_that_are_filled(measured, capsys) -> No
     *_, first, second = capsys.readouterr().out.splitlines()
     assert first == "times in ms, sizes in MB; !: see the warnings"
     assert second == "memory: above the empty runtime's"
+    skewed = replace(row.median, median=2.0, interval=Interval(1.5, 4.5))
+    latency_table.table([replace(row, median=skewed, stable=True)])
+    out = capsys.readouterr().out
+    assert "±: half the 95 % interval of the median over processes" in out
+    assert re.search(r"2\.00 +1\.50 ", out)
 
 
 def test_warnings_among_several_bundles_name_theirs(measured) -> None:

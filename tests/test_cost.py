@@ -167,6 +167,50 @@ def test_operations_outside_of_layers_are_counted_and_shared_weights_once():
     assert [x.parameters for x in result.layers] == [72, 0, 0]
 
 
+class Products(nn.Module):
+    def forward(self, q, k, v):
+        scores = torch.matmul(q, k.transpose(-2, -1)) / q.shape[-1] ** 0.5
+        return torch.matmul(scores.softmax(-1), v)
+
+
+class Fused(nn.Module):
+    def forward(self, q, k, v):
+        return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, products: nn.Module) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.out = (nn.Linear(16, 16) for _ in range(4))
+        self.products = products
+
+    def forward(self, x):
+        heads = [
+            layer(x).reshape(-1, 9, 2, 8).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        ]
+        return self.out(self.products(*heads).transpose(1, 2).reshape(-1, 9, 16))
+
+
+class MultiHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_attention_costs_the_same_however_it_is_written(device):
+    with torch.device(device):
+        written = [SelfAttention(Products()), SelfAttention(Fused()), MultiHead()]
+    costs = [cost.count(model.eval(), (9, 16)).total for model in written]
+    products = 2 * 9 * 9 * 16
+    assert [x.multiply_adds for x in costs] == [9 * 16 * 64 + products] * 3
+    assert [x.parameters for x in costs] == [16 * 64] * 3
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
     code = cli.run(["cost", *arguments])
     out, err = capsys.readouterr()
@@ -181,6 +225,25 @@ def test_command_prints_types_and_totals(capsys):
     assert "8.56 times the multiply-adds, 6.96 times the parameters" in out
     assert "features.1.depthwise.0" not in out
     assert "568.7 M multiply-adds, 4.21 M parameters; 4,231,976 parameters with biases" in err
+    assert "mobilenet_v1, width 1, 224 px" in out
+
+
+def test_the_number_with_batchnorm_is_that_of_pytorch(capsys):
+    """Weight and bias of BatchNorm are parameters; its mean and variance are buffers."""
+    _, _, err = run(capsys, "mobilenet_v2")
+    assert "; 3,504,872 parameters with biases and BatchNorm's weights" in err
+
+
+def test_a_small_network_without_a_width_is_counted_in_whole_numbers(capsys, tmp_path):
+    net = tmp_path / "net.py"
+    net.write_text(
+        "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3, 32),"
+        " torch.nn.Flatten(), torch.nn.Linear(2, 5))\n"
+    )
+    code, out, err = run(capsys, f"{net}:build", "--resolution", "32")
+    assert code == 0
+    assert "width" not in out
+    assert "64 multiply-adds, 64 parameters; 71 parameters with" in err
 
 
 def test_command_lists_layers_on_request(capsys):

@@ -126,7 +126,7 @@ OWN_LINES = re.compile(
     r"|weights: .+|pictures: .+|vs its graph: .+|vs float, .+|\w+ computes in float: .+|warning: .+"
     r"|labels: .+|no labels .+|left out .+"
     r"|.+ cores, .+|quick plan, .+"
-    r"|\d+\.\d M multiply-adds.+"
+    r"|[\d,.]+(?: M)? multiply-adds.+"
     r"|and \d+ more .+|whole int8 model: .+|corrected, still float: .+|simulated; .+|"
 )
 

@@ -18,7 +18,7 @@ from kit import cli
 from kit.errors import OutputError
 from kit.files import atomic
 from kit.notices import Notice
-from kit.report import csv, html, markdown, page, text
+from kit.report import csv, html, markdown, page, tables, text
 from kit.report.cells import Cell, Head, Line
 from kit.report.palette import DARK, LIGHT, SERIES
 from kit.report.tables import Table
@@ -165,6 +165,12 @@ def test_the_page_offers_each_table_as_csv() -> None:
     }
     assert len(rows) == len(composed.sections[0].table.lines)
     assert {row[heads.index("Against eager fp32")] for row in rows} >= {""}  # of the eager model
+
+
+def test_pages_say_below_the_first_table_what_its_ratios_are() -> None:
+    composed = page.compose(everything())
+    for text_of_page in (html.render(composed), markdown.render(composed)):
+        assert text_of_page.count(tables.QUIET_MOMENTS) == 1
 
 
 def test_csv_has_plain_numbers_and_no_formulas() -> None:

@@ -177,6 +177,13 @@ def over(*medians: float) -> statistics.Estimate:
     return statistics.estimate([[int(ms * 1e6)] * 10 for ms in medians])
 
 
+def test_a_process_counts_in_the_median_by_its_number_of_samples() -> None:
+    """As docs/measuring.md says: a fast process takes more samples in the same time."""
+    fast, slow = [1_000_000] * 30, [2_000_000] * 10
+    assert statistics.estimate([fast, slow, slow]).median == 1.0
+    assert statistics.estimate([fast[:10], slow, slow]).median == 2.0
+
+
 def test_a_ratio_of_medians_has_a_combined_interval() -> None:
     result = statistics.ratio(over(20, 20, 20), over(4, 4, 4))
     assert result.ratio == 5.0

@@ -23,12 +23,14 @@ from report_samples import (
 from test_report_browser import BROWSER, probe
 
 from kit import cli
+from kit.bench.plan import preset
 from kit.bundles import loading, writing
 from kit.json_outputs import read_output
 from kit.results import store
+from kit.results.latency import LatencyResult
 from kit.table import plot
 from kit.table.front import find_points, is_beaten, mark_front
-from kit.table.missing import suggest
+from kit.table.missing import suggest, suggest_device
 from kit.table.overview import build
 from kit.table.page import list_tables, render_html, render_markdown
 
@@ -211,12 +213,54 @@ def test_the_command_reads_results_beside_a_bundle_and_names_missing_ones(place,
     assert evaluate[evaluate.index("--format") + 1] == "lite-fp32,onnx-fp32"
     assert bench[bench.index("--format") + 1] == "lite-fp32"
     assert "--device" in device
+    assert shown.err.splitlines()[-2] == "to measure on a phone as well:"
 
 
 def test_a_suggested_file_does_not_replace_an_earlier_result(place):
     (place.parent / "accuracy-tiny.json").write_text("{}")
     overview = build([loading.load_bundle(place)], [])
     assert "accuracy-tiny-2.json" in suggest(overview)[0]
+
+
+def has_memory(result: LatencyResult, **changes) -> LatencyResult:
+    known = {"base_rss": 100_000_000, **changes}
+    runs = tuple(one.model_copy(update=known) for one in result.runs)
+    return result.model_copy(update={"runs": runs})
+
+
+def test_only_commands_that_fill_a_cell_are_said_to(tmp_path):
+    def commands(*results) -> list[list[str]]:
+        overview = build([], [*results, accuracy(), accuracy("none")])
+        paths = {ref.bundle.hash: tmp_path / ref.bundle.name for ref in results}
+        return [shlex.split(line) for line in suggest(replace(overview, paths=paths))]
+
+    int8, fp32 = has_memory(latency()), has_memory(latency("none"))
+    assert commands(int8, fp32) == []
+    # A quick measurement has times and no memory.
+    quick = has_memory(int8, plan=preset("quick"), peak_rss=None, base_rss=None)
+    ((kit, bench, path, _, names, _, _),) = commands(quick, fp32)
+    assert (kit, bench, path) == ("kit", "bench", str(tmp_path / quick.bundle.name))
+    assert set(names.split(",")) == {f"{name}-int8" for name in ("executorch", "lite", "onnx")}
+    # Another run of a runner that cannot tell its memory would not fill the cell.
+    assert commands(latency(), fp32) == []
+    # Cells of a phone are filled on that phone.
+    phone = has_memory(quick, device=PHONE)
+    assert commands(phone)[0][-4:-2] == ["--device", "38A1"]
+    overview = replace(build([], [phone]), paths={phone.bundle.hash: tmp_path})
+    assert suggest_device(overview) == []
+
+
+def test_the_caption_describes_the_dashed_line_only_where_it_is_drawn():
+    scores = [accuracy(), accuracy("none")]
+    equal = [
+        one.model_copy(update={"rows": tuple(r.model_copy(update={"top1": 0.8}) for r in one.rows)})
+        for one in scores
+    ]
+    times = [latency(), latency("none")]
+    assert "The dashed line is" in render_html(build([], [*times, *scores]), [])
+    page = render_html(build([], [*times, *equal]), [])
+    assert 'id="pareto-title"' in page
+    assert "dashed" not in page
 
 
 def test_the_command_writes_pages_and_accepts_results_without_bundles(tmp_path, capsys):

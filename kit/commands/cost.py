@@ -48,6 +48,7 @@ def command(
     """
     from kit import cost, recipe, recipe_input
     from kit.guard import stdout_kept
+    from kit.models import list_models
 
     with stdout_kept():
         if resolution is None:
@@ -61,7 +62,9 @@ def command(
             about["input_width"] = sides[1]
         terminal.print_json({**about, **_record(counted), "full": _record(twin)})
         return
-    title = f"{model}, width {width:g}, {recipe.format_sides(*sides)} px"
+    size = f"{recipe.format_sides(*sides)} px"
+    # Other models take no width.
+    title = ", ".join([model, *([f"width {width:g}"] if model in list_models() else []), size])
     _show(counted, title, per_layer)
     if full:
         _show(twin, f"{title}, with full convolutions", per_layer)
@@ -169,6 +172,12 @@ def _compare(own: Total, full: Total) -> None:
 def _note(cost: Cost) -> None:
     total = cost.total
     terminal.note(
-        f"{total.multiply_adds / 1e6:.1f} M multiply-adds, {total.parameters / 1e6:.2f} M "
-        f"parameters; {cost.stored:,} parameters with biases and BatchNorm"
+        f"{_round(total.multiply_adds, 1)} multiply-adds, "
+        f"{_round(total.parameters, 2)} parameters; "
+        f"{cost.stored:,} parameters with biases and BatchNorm's weights"
     )
+
+
+def _round(number: int, digits: int) -> str:
+    """Return a number in millions; whole below one million, where digits would be lost."""
+    return f"{number / 1e6:,.{digits}f} M" if number >= 1e6 else f"{number:,}"

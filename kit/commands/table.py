@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,29 +51,35 @@ def command(
     from kit.table import overview, record
     from kit.table import page as pages
     from kit.table.front import mark_front
-    from kit.table.missing import suggest
+    from kit.table.missing import suggest, suggest_device
 
     for file in (markdown, page):
         if file is not None:
             check_file(file)
     bundles, results = _read(models, paths)
     shown = mark_front(overview.build(bundles, results))
-    commands = suggest(shown)
+    commands, on_device = suggest(shown), suggest_device(shown)
     if page is not None:
-        pages.write(page, pages.render_html(shown, commands), "--html")
+        pages.write(page, pages.render_html(shown, commands, on_device), "--html")
     if markdown is not None:
         pages.write(markdown, pages.render_markdown(shown), "--markdown")
     if as_json:
-        terminal.print_json(record.as_json(shown, commands))
+        terminal.print_json(record.as_json(shown, [*commands, *on_device]))
     else:
         _print(shown)
-    if commands:
-        terminal.note("to fill the empty cells:")
-    for line in commands:
-        terminal.note(f"  {one_line(line)}")
+    _note("to fill the empty cells:", commands)
+    _note("to measure on a phone as well:", on_device)
     for file in (page, markdown):
         if file is not None and not as_json:
             terminal.echo(str(file))
+
+
+def _note(purpose: str, commands: Sequence[str]) -> None:
+    """Print commands on stderr, and what they are for."""
+    if commands:
+        terminal.note(purpose)
+    for line in commands:
+        terminal.note(f"  {one_line(line)}")
 
 
 def _read(

@@ -33,7 +33,7 @@ class CostLayerOutput(JsonOutput):
 
 
 class CostTotals(JsonOutput):
-    """Of a network; `stored_parameters` with biases and BatchNorm, null of a twin."""
+    """Of a network; `stored_parameters` is the size of `model.parameters()`, null of a twin."""
 
     multiply_adds: NonNegativeInt
     parameters: NonNegativeInt

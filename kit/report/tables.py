@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
@@ -17,6 +17,11 @@ from kit.report.text import NONE
 from kit.results.accuracy import AccuracyRow
 from kit.results.context import ArtifactRef, BundleRef, ParityRef
 
+QUIET_MOMENTS = (
+    "Ratios of files that were measured together compare quiet moments, so they may differ from "
+    "the quotient of the medians."
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -24,6 +29,7 @@ class Table:
 
     Attributes:
         subject: heading of the first column.
+        note: a sentence below the table that is needed to read it.
     """
 
     key: str
@@ -31,6 +37,7 @@ class Table:
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
     subject: str = "Format"
+    note: str = ""
 
     def has_bars(self, column: int) -> bool:
         """Whether cells of a column, counted from 0, have a bar behind their number."""
@@ -59,7 +66,9 @@ def overview(setting: Setting, report: Report) -> Table:
         ("Against eager fp32", timed(lambda t: cells.speedup(t.vs_eager))),
         ("Against own fp32", timed(lambda t: cells.speedup(t.vs_fp32))),
     )
-    return _table(f"overview-{setting.letter}", caption, columns, rows)
+    shown = _table(f"overview-{setting.letter}", caption, columns, rows)
+    compared = any(column.startswith("Against ") for column in shown.columns)
+    return replace(shown, note=QUIET_MOMENTS) if compared else shown
 
 
 def untimed(report: Report) -> Table:

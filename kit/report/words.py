@@ -20,10 +20,10 @@ READING = (
      "more such processes would change, not what another day, a warmer chip or other load would. "
      "Fewer than 3 processes have none, and are called neither faster nor slower."),
     ("2× faster", "half the time. Rows of one measurement are compared round by round, each "
-     "process with its neighbour, by the time that one in fifty of their samples beats: other "
-     "work on the machine only adds time. Other rows are compared by their medians. Where the "
-     "interval includes 1×, the difference is not known; no difference means that all of the "
-     "interval is within ±5 %."),
+     "process with its neighbour, in quiet moments: by the time that one in fifty of their "
+     "samples beats, as other work on the machine only adds time. Other rows are compared by "
+     "their medians. Where the interval includes 1×, the difference is not known; no "
+     "difference means that all of the interval is within ±5 %."),
     ("Own fp32", "the same model in the same format and runtime without quantization. Eager "
      "fp32 is the float model run by PyTorch in Python."),
     ("Drop", "reference top-1 minus own top-1, in percentage points, on the same pictures. The "

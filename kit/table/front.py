@@ -50,6 +50,18 @@ def find_points(overview: Overview) -> tuple[list[ParetoPoint], str]:
     return points, measure.name
 
 
+def find_edge(points: Sequence[ParetoPoint]) -> list[tuple[float, float]]:
+    """Return the edge of what is reached: latencies, and the best accuracy within each.
+
+    A single place, with no line to draw, if the fastest file is also the most accurate one.
+    """
+    best: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda one: (one.latency, -one.accuracy)):
+        if not best or point.accuracy > best[-1][1]:
+            best.append((point.latency, point.accuracy))
+    return best
+
+
 def is_beaten(point: ParetoPoint, points: Sequence[ParetoPoint]) -> bool:
     """Return whether another point is at least as good in everything and better in something."""
     own = _merits(point)

@@ -15,6 +15,7 @@ from kit.report.script import load_script
 from kit.report.svg import FONT
 from kit.report.tables import Table
 from kit.table.cells import tabulate, tabulate_other
+from kit.table.front import find_edge, find_points
 from kit.table.overview import Overview
 from kit.table.plot import draw
 from kit.text import one_line
@@ -78,8 +79,14 @@ def list_tables(overview: Overview) -> list[Table]:
     ]
 
 
-def render_html(overview: Overview, commands: Sequence[str]) -> str:
-    """Return a self-contained page. All names are escaped, as they may contain markup."""
+def render_html(overview: Overview, commands: Sequence[str], on_device: Sequence[str] = ()) -> str:
+    """Return a self-contained page. All names are escaped, as they may contain markup.
+
+    Args:
+        overview: all rows.
+        commands: that fill the empty cells.
+        on_device: commands that measure on a phone as well.
+    """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -98,8 +105,12 @@ def render_html(overview: Overview, commands: Sequence[str]) -> str:
         title=title(overview),
         tables=list_tables(overview),
         notes=notes(overview),
-        commands=commands,
+        suggested={
+            "To fill the empty cells": commands,
+            "To measure on a phone as well": on_device,
+        },
         plot=plot,
+        has_edge=len(find_edge(find_points(overview)[0])) > 1,
         inline=None if plot is None else Markup(plot.inline),  # noqa: S704 - of ElementTree
         nothing="",
         csv=csv.make_link,

@@ -12,7 +12,7 @@ from kit.report.canvas import INK, MUTED, RULE, Margins, canvas, log_axis
 from kit.report.palette import PLACEHOLDER_COLOURS, SERIES
 from kit.report.svg import Drawing, picture
 from kit.report.text import significant
-from kit.table.front import ParetoPoint, find_points
+from kit.table.front import ParetoPoint, find_edge, find_points
 from kit.table.overview import Overview
 from kit.text import one_line
 
@@ -71,11 +71,7 @@ def _scale(axes: Axes, points: Sequence[ParetoPoint], what: str) -> None:
 
 def _front(axes: Axes, points: Sequence[ParetoPoint]) -> None:
     """Draw the edge of what is reached: the best accuracy within each latency."""
-    best: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda one: (one.latency, -one.accuracy)):
-        if not best or point.accuracy > best[-1][1]:
-            best.append((point.latency, point.accuracy))
-    x, y = zip(*best, strict=True)
+    x, y = zip(*find_edge(points), strict=True)
     axes.step(x, y, where="post", color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
 
 

@@ -52,7 +52,7 @@ def _legend(rows: Sequence[LatencyRow], compared: bool) -> Iterator[str]:
     """Yield what the columns mean, of those that this table fills."""
     parts = ["times in ms, sizes in MB"]
     if any(row.median.interval is not None for row in rows):
-        parts.append("±: 95 % interval of the median over processes")
+        parts.append("±: half the 95 % interval of the median over processes")
     if not all(row.stable for row in rows):
         parts.append("!: see the warnings")
     yield "; ".join(parts)

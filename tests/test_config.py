@@ -63,7 +63,7 @@ def test_kit_toml_takes_precedence_over_pyproject(here):
 def recipe_of(monkeypatch, *words: str):
     """Return the recipe of a `kit build` that builds nothing."""
     chosen = []
-    monkeypatch.setattr(build, "_explain", lambda recipe, gate: chosen.append(recipe))
+    monkeypatch.setattr(build, "_explain", lambda recipe, *_: chosen.append(recipe))
     assert cli.run(["build", "mobilenet_v2", "--explain", *words]) == 0
     return chosen[0]
 

@@ -10,7 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import PATH, Finite, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Finite, Given, list_option
 from kit.commands.common.settings import split_defaults
 from kit.errors import PARTIAL, RecipeError
 
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=OUTPUT_PATH,
     help="Folder of the bundle. Default: out/ and a name made of the recipe.",
 )
 @click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")

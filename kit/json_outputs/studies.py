@@ -1,4 +1,4 @@
-"""JSON about models and their files: `analyze`, `build --explain`, `cost`, `show`, `run` …"""
+"""JSON about models and their files: `analyze`, `app build`, `build`, `cost`, `show` and `run`."""
 
 from __future__ import annotations
 

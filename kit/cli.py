@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -178,7 +177,7 @@ def _name_command(arguments: list[str] | None) -> list[str]:
 
 def _read_defaults() -> dict[str, Any] | None:
     """Return the defaults of options that a file here sets; see `kit.commands.common.settings`."""
-    if not any(Path(name).is_file() for name in ("kit.toml", "pyproject.toml")):
+    if not any(os.path.lexists(name) for name in ("kit.toml", "pyproject.toml")):
         return None
     from kit.commands.common.settings import read_settings
 

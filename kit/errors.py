@@ -213,7 +213,14 @@ def _place_and_reason(exc: Exception) -> tuple[str | None, str]:
         return os.fspath(place), os.strerror(int(number[1])) if number else str(text)
     named = exc.filename2 or exc.filename
     place = os.fsdecode(named) if isinstance(named, str | bytes) else None
-    return place, exc.strerror or str(exc)
+    return place, describe_failure(exc)
+
+
+def describe_failure(exc: OSError) -> str:
+    """Return why something cannot be written, without the name of a file."""
+    if exc.strerror is None and re.fullmatch(r"\d+ requested and \d+ written", str(exc)):
+        return "no space is left, or files are limited in size"  # numpy knows no more
+    return exc.strerror or str(exc)
 
 
 class MissingTool(KitError):

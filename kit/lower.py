@@ -25,6 +25,7 @@ from kit.errors import (
     UsageError,
     VerificationFailed,
     WeightsError,
+    describe_failure,
     message,
 )
 from kit.formats.interface import Format, predict
@@ -255,7 +256,7 @@ def main(job_file: Path) -> int:
         with models.running(job.recipe.model), pause_collection():
             answer = {"lowered": lower(job).model_dump(mode="json")}
     except OSError as exc:
-        where, why = exc.filename or job.shared, exc.strerror or str(exc)
+        where, why = exc.filename or job.shared, describe_failure(exc)
         hint = "make space there, or set TMPDIR to a folder that has some"
         answer = {"error": ["OutputError", f"cannot write {where}: {why}", hint]}
     except KitError as exc:

@@ -163,7 +163,8 @@ def _open_on_device(
     names = dict.fromkeys(key.format for key in keys)
     sets = runners.choose(device, names, "auto", report_status)
     folder = stack.enter_context(device.folder())
-    report_status(f"pushing files to {device.ref.name}")
+    if device.ref.kind != "local":
+        report_status(f"pushing files to {device.ref.name}")
     installed = {name: runners.install(sets.get(name), folder) for name in names}
     runs: dict[str, _Runs] = {}
     for key in keys:

@@ -177,6 +177,24 @@ def half():
     return Concat().half()
 
 
+class _Spectrum(Concat):
+    def forward(self, x):
+        return torch.fft.fft(super().forward(x))
+
+
+class _Winner(Concat):
+    def forward(self, x):
+        return super().forward(x).argsort(1)
+
+
+def spectrum():
+    return _Spectrum()
+
+
+def winner():
+    return _Winner()
+
+
 def writes_into_its_input():
     class Writing(Concat):
         def forward(self, x):

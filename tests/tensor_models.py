@@ -68,6 +68,11 @@ class Named(nn.Module):
         return {"a": x}
 
 
+class Spectrum(Planes):
+    def forward(self, x):
+        return torch.fft.fft(super().forward(x))
+
+
 class Overwriting(nn.Module):
     def forward(self, x):
         return x.mul_(2)

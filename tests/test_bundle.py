@@ -92,6 +92,21 @@ def test_golden_graph_answers_outside_the_bundle_are_refused(copy, name):
         loading.load_bundle(copy)
 
 
+@pytest.mark.parametrize("name", ["golden", "reference.safetensors", "bundle.json"])
+def test_links_out_of_a_bundle_are_refused(copy, tmp_path, name):
+    (copy / name).rename(tmp_path / "elsewhere")
+    (copy / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match=rf"{name}.* is outside the bundle: a symbolic link"):
+        loading.load_bundle(copy)
+
+
+def test_links_within_a_bundle_and_to_it_are_followed(copy, tmp_path):
+    (copy / "golden").rename(copy / "answers")
+    (copy / "golden").symlink_to("answers")
+    (tmp_path / "link").symlink_to(copy)
+    assert loading.load_bundle(tmp_path / "link").path == tmp_path / "link"
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b", "a\0b"])
 def test_a_bundle_cannot_name_files_outside_itself(copy, name):
     edit(copy, files={name: {"size": 1, "sha256": "0" * 64}})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from kit import cli
 from kit.commands import build, eval
-from kit.commands.common.settings import read_settings
+from kit.commands.common.option_types import FilePath
+from kit.commands.common.settings import _list_leaves, list_options, read_settings
 
 BOTH = """
 images = "pictures"
@@ -63,7 +66,7 @@ def test_kit_toml_takes_precedence_over_pyproject(here):
 def recipe_of(monkeypatch, *words: str):
     """Return the recipe of a `kit build` that builds nothing."""
     chosen = []
-    monkeypatch.setattr(build, "_explain", lambda recipe, gate: chosen.append(recipe))
+    monkeypatch.setattr(build, "_explain", lambda recipe, *_: chosen.append(recipe))
     assert cli.run(["build", "mobilenet_v2", "--explain", *words]) == 0
     return chosen[0]
 
@@ -98,14 +101,50 @@ def test_a_required_option_may_be_set_in_kit_toml(here, monkeypatch, capsys):
         ("[build]\nseed = true\n", ["build.seed = True is not a text, a number or a list"]),
         ("[eval]\nimages = ''\n", ["eval.images: --samples is empty"]),
         ("[build\n", ["cannot read kit.toml"]),
+        ("[show]\nhtml = '/p'\n", ["kit.toml: show.html = '/p' leads out of the folder of this"]),
+        (
+            "[eval]\noutput = 'a/../../p'\n",
+            ["eval.output = 'a/../../p' leads out", "or give --out"],
+        ),
+        ("[predict]\nsave = 'link/p'\n", ["predict.save = 'link/p' leads out of the folder"]),
+        ("log = 'link'\n", ["kit.toml: log = 'link' leads out of the folder"]),
+        ("yes = true\n", ["kit.toml: yes = True is not possible: --yes is for the command line"]),
+        ("[cache.clear]\nyes = false\n", ["cache.clear.yes = False is not possible"]),
     ],
 )
 def test_every_command_reports_invalid_settings(here, capsys, text, output):
+    (here / "link").symlink_to("/nowhere")
     (here / "kit.toml").write_text(text)
     for words in (["list"], ["config"]):
         assert cli.run(words) == 2
         error = capsys.readouterr().err
         assert all(part in error for part in output), error
+
+
+def test_what_is_no_file_is_refused_without_a_wait(here, capsys):
+    os.mkfifo(here / "pyproject.toml")  # which is not kit's
+    assert cli.run(["list", "--json"]) == 0
+    for make, kind in ((Path.mkdir, "a folder"), (os.mkfifo, "a FIFO")):
+        make(here / "kit.toml")
+        assert cli.run(["list"]) == 2
+        assert f"cannot read kit.toml: it is {kind}, not a file" in capsys.readouterr().err
+        (here / "kit.toml").rename(here / kind)
+
+
+def test_places_in_the_folder_may_be_written_to(here):
+    (here / "kit.toml").write_text('log = "k.log"\n[show]\nhtml = "out/a.html"\n')
+    assert defaults()["show"] == {"log": "k.log", "page": "out/a.html"}
+
+
+def test_no_option_that_writes_is_forgotten():
+    """A new option of a path is added to those that are read, or has the type OUTPUT_PATH."""
+    read = {
+        "aar", "bundle", "images", "keystore", "labels", "picture", "recipe", "results", "samples",
+    }  # fmt: skip
+    for _, command in _list_leaves((), cli.main):
+        for name, option in list_options(command).items():
+            if isinstance(option.type, FilePath):
+                assert option.type.written != (name in read), (command.name, name)
 
 
 def test_config_shows_settings_with_their_source(here, capsys):

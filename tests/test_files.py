@@ -58,6 +58,26 @@ def test_several_files_stay_as_they_were_when_one_cannot_be_written(tmp_path):
     assert names(tmp_path) == ["a", "file"]
 
 
+def test_folders_that_were_made_are_removed_after_an_error(tmp_path):
+    (tmp_path / "old").mkdir()
+    files = {tmp_path / "old/a/b/c.json": "new", tmp_path / "old/a/d.json": "new"}
+    blocked = tmp_path / "old/a" / ("e" * 256)
+    with pytest.raises(OSError, match="File name too long"):
+        atomic.write_files({**files, blocked: "new"})
+    with pytest.raises(OSError, match="File name too long"):
+        atomic.write_files({blocked: "new", **files})
+    with (
+        pytest.raises(ZeroDivisionError),
+        atomic.replace_folder(blocked.with_name("f"), lambda: None),
+    ):
+        raise ZeroDivisionError
+    assert [names(tmp_path), names(tmp_path / "old")] == [["old"], []]
+    with pytest.raises(ZeroDivisionError), atomic.replace_file(tmp_path / "new/a.json"):
+        (tmp_path / "new/mine").touch()
+        raise ZeroDivisionError
+    assert names(tmp_path / "new") == ["mine"]
+
+
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "fifo"])
 def test_what_is_no_file_is_not_replaced(tmp_path, make):
     path = tmp_path / "b.json"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kit.errors import OutputError
@@ -56,6 +58,19 @@ def test_a_copy_of_the_cache_is_one_sentence(tiny_bundle, tmp_path) -> None:
     assert done.stderr == f"7 cannot write {disk}/out/b: No space left on device\n"
 
 
+def test_numpy_reports_a_disk_that_is_full_while_it_writes(tmp_path) -> None:
+    """Regression: the message was "442368 requested and 255968 written"."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="requested") as caught:
+            np.save(tmp_path / "a.npy", np.zeros(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = OutputError.of(caught.value, tmp_path / "out", "make space").message
+    assert message.endswith("/out: no space is left, or files are limited in size")
+
+
 def kit(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "kit", *map(str, words)]
 
@@ -94,6 +109,7 @@ def test_the_temporary_folder_is_named(tiny_bundle, tmp_path) -> None:
         ),
         (shutil.Error([("/c/a", "/d/a", "something else")]), "/d/a: something else"),
         (OSError("no number"), "/a/out: no number"),
+        (OSError("44 requested and 25 written"), "/a/out: no space is left, or files are limited"),
         (RuntimeError("a loop of links"), "/a/out: a loop of links"),
     ],
 )

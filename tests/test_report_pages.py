@@ -6,6 +6,7 @@ import base64
 import csv as standard_csv
 import hashlib
 import re
+import resource
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -278,6 +279,17 @@ def test_an_existing_file_as_the_folder_is_an_output_error(tmp_path) -> None:
     with pytest.raises(OutputError, match="cannot write the report"):
         write([accuracy()], tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_limit_on_file_sizes_leaves_no_folder(tmp_path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write the report"):
+            write([accuracy()], tmp_path / "a/out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_planted_link_is_not_followed(tmp_path) -> None:

@@ -54,19 +54,18 @@ def test_the_overview_of_a_row_is_exact(report: Report) -> None:
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("ratio", [1.2, 5.25, 9.94, 10.0, 41.3])
 def test_the_ends_of_an_interval_have_one_digit_more_than_their_ratio(ratio: float) -> None:
     digits = [
         len(t.rstrip("×").partition(".")[2]) for t in (text.times(ratio), text.precise(ratio))
     ]
     assert digits[1] == digits[0] + 1
-=======
+
+
 def test_a_table_with_ratios_says_that_they_are_not_those_of_the_medians(report: Report) -> None:
     assert "compare quiet moments" in tables.overview(report.settings[0], report).note
     alone = model.build([latency(runs=(run("onnx", "static", 4.0),))])
     assert tables.overview(alone.settings[0], alone).note == ""
->>>>>>> fix-cost
 
 
 def test_the_overview_ranks_real_devices_by_their_medians() -> None:

@@ -51,6 +51,7 @@ def test_a_schema_lists_required_fields():
     ("name", "words"),
     [
         ("list", ("list",)),
+        ("build-explain", ("build", "mobilenet_v2", "--explain")),
         ("doctor", ("doctor",)),
         ("config", ("config", "app", "build")),
         ("runners", ("runner", "list")),

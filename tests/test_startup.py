@@ -65,6 +65,25 @@ def test_a_denied_import_is_detected():
     assert "numpy" in imported("import kit.formats.onnx") & DENIED
 
 
+INTERRUPTED = """
+import runpy, sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+runpy.run_module("kit", run_name="__main__")
+"""
+
+
+def test_an_interrupt_during_the_imports_is_no_traceback():
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("\nkit: interrupted\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_bench_script_times_it():
     script = Path(__file__).parents[1] / "scripts" / "bench"
     command = [sys.executable, str(script), "startup", "--turns", "1"]

@@ -129,6 +129,7 @@ def test_samples_of_two_shapes_are_refused(tmp_path):
         ("Named", "returns dict, not a tensor or a tuple of tensors"),
         ("Overwriting", "writes into its input"),
         ("Recurrent", "fails on the sample 000.npz"),
+        ("Spectrum", "Spectrum returns complex64, not one of float32, float16"),
     ],
 )
 def test_an_unsupported_model_is_refused(name, message, tmp_path):

@@ -123,6 +123,20 @@ def test_a_network_other_than_a_classifier_is_reported_in_one_sentence(own, fact
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("factory", "message", "hint"),
+    [
+        ("spectrum", "gives torch.complex64", "torch.cat([y.real, y.imag], 1)"),
+        ("winner", "gives torch.int64", "return y.float() instead of y"),
+    ],
+)
+def test_the_hint_about_a_type_of_output_helps(own, factory, message, hint):
+    """Regression: it was to call .float() on the network, which changes neither."""
+    with pytest.raises(RecipeError, match=message) as caught:
+        user_model.load(own(factory)).classes(PX)
+    assert hint in caught.value.hint
+
+
 @pytest.mark.parametrize("factory", ["data_parallel", "compiled"])
 def test_a_wrapped_network_is_unwrapped(own, factory):
     """`torch.export` cannot trace DataParallel, which also prefixes the names of weights."""

@@ -94,7 +94,8 @@ def measure_all(
     sets = runners.choose(device, names, runner, lambda text: report(0, 1, text))
     variables = drive.environment(plan.threads)
     with device.folder() as folder:
-        report(0, 1, f"pushing files to {device.ref.name}")
+        is_here = device.ref.kind == "local"
+        report(0, 1, "preparing files" if is_here else f"pushing files to {device.ref.name}")
         installed = {name: runners.install(sets.get(name), folder, runner) for name in names}
         prepared = targets.prepare(loaded, formats, plan, folder, installed, only_native)
         before = device.context(variables)

@@ -41,6 +41,7 @@ def load_bundle(path: str | Path) -> Bundle:
     temporary.restore_folder(folder)
     content = read_manifest(folder)
     manifest = parse_manifest(folder, content)
+    _check_place(folder, MANIFEST)
     for name, entry in manifest.files.items():
         _check_file(folder, name, entry)
     _check_listed(folder, manifest)
@@ -115,9 +116,20 @@ def find_inside(folder: Path, name: str) -> PurePosixPath:
     return pure
 
 
+def _check_place(folder: Path, name: str) -> None:
+    """Raise BundleError if a file is elsewhere, behind a symbolic link in the bundle."""
+    if not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder)):
+        raise BundleError(
+            f"{name} in {folder} is outside the bundle: a symbolic link leads there",
+            "copy the bundle with the files themselves in place of links, as cp -L does",
+        )
+
+
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+    inside = find_inside(folder, name)
+    _check_place(folder, name)
     try:
-        size, digest = untrusted.measure_file(folder / find_inside(folder, name))
+        size, digest = untrusted.measure_file(folder / inside)
     except OSError as exc:
         raise BundleError(
             f"{folder} has no {name} ({exc.strerror})", "copy the whole folder, or build it again"

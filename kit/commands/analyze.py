@@ -9,7 +9,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, Finite, Given
 from kit.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=TEXT_PATH,
+    type=OUTPUT_TEXT_PATH,
     metavar="FILE",
     help="Write an HTML page: a file, or a folder, where it is NAME-analysis.html.",
 )

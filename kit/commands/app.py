@@ -13,8 +13,9 @@ from kit import terminal
 from kit.commands.common import app_build
 from kit.commands.common.groups import CommandGroup
 from kit.commands.common.option_types import (
+    OUTPUT_PATH,
+    OUTPUT_TEXT_PATH,
     PATH,
-    TEXT_PATH,
     Finite,
     FiniteRange,
     Given,
@@ -52,7 +53,7 @@ command.add_command(app_build.build)
 @click.option("--bundle", type=PATH, help="A real one; without it, tests of models skip.")
 @click.option("--phone", is_flag=True, help="Run a phone's own Lite library, emulated, as well.")
 @click.option(
-    "-o", "--output", type=PATH, default=Path("out/app-test"), help="Default: out/app-test."
+    "-o", "--output", type=OUTPUT_PATH, default=Path("out/app-test"), help="Default: out/app-test."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
@@ -202,7 +203,7 @@ def _connected(serial: str) -> Iterator[RetryingTransport]:
 @click.option(
     "-o",
     "--output",
-    type=TEXT_PATH,
+    type=OUTPUT_TEXT_PATH,
     help="Write the result: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -10,8 +10,8 @@ import click
 
 from kit import terminal
 from kit.commands.common.option_types import (
+    OUTPUT_TEXT_PATH,
     PATH,
-    TEXT_PATH,
     Finite,
     FiniteRange,
     Given,
@@ -109,7 +109,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=TEXT_PATH,
+    type=OUTPUT_TEXT_PATH,
     help="Write the result for `kit report`: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -10,7 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import PATH, Finite, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Finite, Given, list_option
 from kit.commands.common.settings import split_defaults
 from kit.errors import PARTIAL, RecipeError
 
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=OUTPUT_PATH,
     help="Folder of the bundle. Default: out/ and a name made of the recipe.",
 )
 @click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")
@@ -101,7 +101,12 @@ if TYPE_CHECKING:
     help="Write no bundle if a format fails. Default: a bundle of those that pass, exit code 10.",
 )
 @click.option("--explain", is_flag=True, help="Explain what would be done, and build nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print bundle.json instead of a table; with --explain one JSON object of its lines.",
+)
 def command(
     recipe_file: Path | None,
     output: Path | None,
@@ -120,7 +125,7 @@ def command(
     """
     recipe, gate = _read_options(recipe_file, options)
     if explain:
-        _explain(recipe, gate)
+        _explain(recipe, gate, as_json)
         return 0
     target = output or Path("out") / recipe.slug
     bundle = _build(recipe, target, not no_cache, gate, all_or_nothing)
@@ -182,10 +187,15 @@ def _gate(fields: dict[str, Given]) -> Gate | None:
     return Gate(**limits) if limits else None
 
 
-def _explain(recipe: Recipe, gate: Gate | None) -> None:
+def _explain(recipe: Recipe, gate: Gate | None, as_json: bool) -> None:
     from kit.pipeline import explain
 
-    for heading, lines in explain(recipe, gate):
+    sections = explain(recipe, gate)
+    if as_json:
+        parts = [{"heading": heading, "lines": lines} for heading, lines in sections]
+        terminal.print_json({"explanation": parts})
+        return
+    for heading, lines in sections:
         terminal.echo("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 

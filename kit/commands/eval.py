@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, list_option
 from kit.errors import UsageError
 from kit.text import one_line
 
@@ -84,7 +84,7 @@ _COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement
 @click.option(
     "-o",
     "--output",
-    type=TEXT_PATH,
+    type=OUTPUT_TEXT_PATH,
     metavar="FILE",
     help="Write the result for `kit report`: a file, or a folder, where it is "
     "BUNDLE-accuracy.json.",

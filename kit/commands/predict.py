@@ -13,7 +13,7 @@ import click
 
 from kit import terminal
 from kit.commands.common.answer_files import PictureFolder, choose_file, write_answers
-from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, TEXT_PATH, list_option
 from kit.errors import KitError, SampleError, UsageError
 from kit.text import one_line
 
@@ -49,7 +49,7 @@ MAX_STDIN = 64 * 2**20
 @click.option(
     "--save",
     "save",
-    type=TEXT_PATH,
+    type=OUTPUT_TEXT_PATH,
     metavar="FILE|DIR/",
     help="Write the answers: what --json prints to FILE.json, raw outputs to FILE.npz, masks of a "
     "segmentation or drawn boxes to the folder DIR/.",

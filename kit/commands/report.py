@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import OUTPUT_PATH, PATH
 
 
 @click.command("report")
@@ -16,7 +16,7 @@ from kit.commands.common.option_types import PATH
     "-o",
     "--output",
     "folder",
-    type=PATH,
+    type=OUTPUT_PATH,
     default=Path("out/report"),
     help="Folder for report.html, report.md and plots/; created if needed. Default: out/report.",
 )

@@ -19,7 +19,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import measurement, recipe_options
-from kit.commands.common.option_types import PATH, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Given, list_option
 from kit.errors import DeviceError, MissingTool, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +101,10 @@ class StepOutcome:
 @click.option("--quick", is_flag=True, help="A look: one process for each latency, no emulation.")
 @click.option("--again", is_flag=True, help="Repeat all steps, also those whose result is there.")
 @click.option(
-    "-o", "--output", type=PATH, help="Folder of bundle, results and report. Default: out/MODEL."
+    "-o",
+    "--output",
+    type=OUTPUT_PATH,
+    help="Folder of bundle, results and report. Default: out/MODEL.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; tables go to stderr.")
 def command(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, list_option
 from kit.errors import UsageError
 from kit.text import one_line
 
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     help="Result or folder of results with times of operators (kit bench --profile). Default: "
     "those beside the bundle.",
 )
-@click.option("--html", "page", type=PATH, metavar="FILE", help="Draw the graphs as an HTML page.")
+@click.option(
+    "--html", "page", type=OUTPUT_PATH, metavar="FILE", help="Draw the graphs as an HTML page."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(
     model: Path, names: str | None, paths: tuple[Path, ...], page: Path | None, as_json: bool

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import OUTPUT_PATH, PATH
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ _WIDEST = 200  # columns
     help="Result or folder of results of `kit eval` and `kit bench`. Default: those beside each "
     "bundle.",
 )
-@click.option("--markdown", type=PATH, metavar="FILE", help="Write Markdown, for a README.")
-@click.option("--html", "page", type=PATH, metavar="FILE", help="Write a page with a Pareto plot.")
+@click.option("--markdown", type=OUTPUT_PATH, metavar="FILE", help="Write Markdown, for a README.")
+@click.option(
+    "--html", "page", type=OUTPUT_PATH, metavar="FILE", help="Write a page with a Pareto plot."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
     models: tuple[Path, ...],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, list_option
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=TEXT_PATH,
+    type=OUTPUT_TEXT_PATH,
     metavar="FILE",
     help="Write the result for `kit report`: a file, or a folder, where it is "
     "BUNDLE-processors.json.",

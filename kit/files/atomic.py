@@ -16,6 +16,7 @@ from kit.files.temporary import (
     create_part,
     lock_file,
     make_folder_beside,
+    make_parents,
     name_beside,
     put_back,
     sweep_folder,
@@ -27,22 +28,23 @@ from kit.files.untrusted import name_kind
 def replace_file(path: Path) -> Iterator[BufferedRandom]:
     """Yield a file to write, which replaces `path` when the block ends without error.
 
-    Missing parent folders are created. A symbolic link at `path` is replaced, not followed.
+    Missing parent folders are created, and removed after an error. A symbolic link at `path` is
+    replaced, not followed.
 
     Raises:
         OSError: it cannot be written, or `path` exists and is not a file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_folder(path.parent)
-    part, descriptor = create_part(path)
-    with os.fdopen(descriptor, "w+b") as file:
-        try:
-            yield file
-            file.flush()
-            _replace(part, path)
-        finally:
-            with suppress(FileNotFoundError):
-                part.unlink()
+    with make_parents(path):
+        sweep_folder(path.parent)
+        part, descriptor = create_part(path)
+        with os.fdopen(descriptor, "w+b") as file:
+            try:
+                yield file
+                file.flush()
+                _replace(part, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    part.unlink()
 
 
 def write_file(path: Path, content: bytes | str) -> None:

@@ -75,14 +75,33 @@ def make_folder_beside(path: Path, private: bool = False) -> Iterator[Path]:
     Raises:
         OSError: it cannot be created.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_folder(path.parent)
-    work, lock = _new_folder(lambda: name_beside(path, "part"), _PRIVATE if private else _SHARED)
+    with make_parents(path):
+        sweep_folder(path.parent)
+        mode = _PRIVATE if private else _SHARED
+        work, lock = _new_folder(lambda: name_beside(path, "part"), mode)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)  # unless it was moved away
+            os.close(lock)
+
+
+@contextmanager
+def make_parents(path: Path) -> Iterator[None]:
+    """Create the missing folders above a path; remove them, if empty, after an error in the block.
+
+    Raises:
+        OSError: one cannot be created.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
     try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)  # unless it was moved away
-        os.close(lock)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # it holds something, or was not created
+                folder.rmdir()
+        raise
 
 
 def restore_folder(path: Path) -> bool:

@@ -21,6 +21,7 @@ from kit.json_outputs.studies import (
     AnalyzeOutput,
     AppBuildOutput,
     CostOutput,
+    ExplainOutput,
     RunOutput,
     ShowOutput,
 )
@@ -224,6 +225,7 @@ _TYPES: Mapping[str, Any] = {  # Any: types, of which `Result` is a union
     "app-test": AppTestOutput,
     "app-uninstall": AppUninstallOutput,
     "bench": BenchOutput,
+    "build-explain": ExplainOutput,
     "bundle": Manifest,
     "cache-clear": CacheClearOutput,
     "cache-list": CacheListOutput,

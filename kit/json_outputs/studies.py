@@ -1,4 +1,4 @@
-"""JSON about models and their files: `analyze`, `cost`, `show`, `app build` and `run`."""
+"""JSON about models and their files: `analyze`, `app build`, `build`, `cost`, `show` and `run`."""
 
 from __future__ import annotations
 
@@ -213,6 +213,19 @@ class AppBuildOutput(JsonOutput):
     fit_for_16k_pages: bool
     not_fit_for_16k_pages: tuple[str, ...]
     files: dict[str, ApkMemberOutput]
+
+
+class ExplainedPart(JsonOutput):
+    """What a build would do in one respect, such as calibration."""
+
+    heading: str
+    lines: tuple[str, ...]
+
+
+class ExplainOutput(JsonOutput):
+    """`kit build --explain`."""
+
+    explanation: tuple[ExplainedPart, ...]
 
 
 class RunStepOutput(JsonOutput):

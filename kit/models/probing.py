@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kit.errors import RecipeError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from kit.models.user_model import UserModel
@@ -131,5 +132,15 @@ def _run(
         raise RecipeError(f"{call} gives the shape {shown}", form.hint)
     for one in outputs:
         if one.dtype != torch.float32:
-            raise RecipeError(f"{call} gives {one.dtype}", NEEDS_FLOAT)
+            raise RecipeError(f"{call} gives {one.dtype}", advise_dtype(one.dtype))
     return outputs
+
+
+def advise_dtype(dtype: torch.dtype) -> str:
+    """Return the hint for an output that is not of float32."""
+    if dtype.is_complex:
+        return (
+            "in forward, return y.abs(), or real and imaginary part as floats, for example "
+            "torch.cat([y.real, y.imag], 1)"
+        )
+    return NEEDS_FLOAT if dtype.is_floating_point else "in forward, return y.float() instead of y"

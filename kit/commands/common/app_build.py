@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Given, list_option
 
 if TYPE_CHECKING:
     from kit.app.build import AppOptions, Built
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--keystore", type=PATH, metavar="FILE", help="Your key for --release.")
 @click.option("--key-alias", default="", metavar="NAME", help="Of a keystore with several keys.")
 @click.option("--picture", type=PATH, metavar="JPEG", help="Picture that the app shows first.")
-@click.option("-o", "--output", type=PATH, default=Path("out/app"), help="Default: out/app.")
+@click.option("-o", "--output", type=OUTPUT_PATH, default=Path("out/app"), help="Default: out/app.")
 @click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
 def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Given) -> None:
     """Put bundles and their runtimes into app.apk, signed and verified, and write build.json.

@@ -20,10 +20,15 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 
 class FilePath(click.Path):
-    """Path of a file or folder; refuses an empty one, as from an unset variable."""
+    """Path of a file or folder; refuses an empty one, as from an unset variable.
 
-    def __init__(self, path_type: type[Path] | type[str] = Path) -> None:
+    Attributes:
+        written: whether the command writes there; settings files cannot name any such place.
+    """
+
+    def __init__(self, path_type: type[Path] | type[str] = Path, *, written: bool = False) -> None:
         super().__init__(path_type=path_type)
+        self.written = written
 
     def convert(
         self,
@@ -46,6 +51,8 @@ _CHANNELS = (1, 3)
 
 PATH = FilePath()
 TEXT_PATH = FilePath(str)  # which keeps a slash at the end
+OUTPUT_PATH = FilePath(written=True)
+OUTPUT_TEXT_PATH = FilePath(str, written=True)
 
 
 class SideOption(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import OUTPUT_PATH
 from kit.errors import UsageError
 from kit.terminal import Verbosity
 
@@ -42,7 +42,7 @@ def make_options() -> list[click.Option]:
     )
     log = click.Option(
         ["--log"],
-        type=PATH,
+        type=OUTPUT_PATH,
         metavar="FILE",
         expose_value=False,
         is_eager=True,

@@ -7,10 +7,14 @@
     runtime = "onnx"
 
 The command line wins over a recipe file, that over these defaults, and they over kit's own.
+
+The folder may be a stranger's, so the file cannot confirm anything, and names places to write to
+inside its folder only.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,10 +23,11 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from kit.commands.common.option_types import Given
+from kit.commands.common.option_types import FilePath, Given
 from kit.errors import UsageError, brief
 
 KIT_TOML, PYPROJECT = Path("kit.toml"), Path("pyproject.toml")
+_CONFIRMATION = "yes"  # of what is removed: only the user gives it
 
 _Leaf = tuple[tuple[str, ...], click.Command]
 
@@ -80,8 +85,10 @@ def read_settings(main: click.Group) -> Settings | None:
 
 
 def _read_table(path: Path) -> Mapping[str, object] | None:
+    if not os.path.lexists(path):
+        return None
     # Most projects have a pyproject.toml, and few name kit in it: spare them slow imports.
-    if not path.is_file() or (path == PYPROJECT and b"tool.kit" not in path.read_bytes()):
+    if path == PYPROJECT and not (path.is_file() and b"tool.kit" in path.read_bytes()):
         return None
     from kit import documents
     from kit.files import untrusted
@@ -142,7 +149,9 @@ def _read_key(
         raise _unknown(source, "option", ".".join((*words, key)), name, names)
     for path, (command, known) in options.items():
         if name in known:
-            fitted = _fit(f"{source}: {'.'.join((*words, key))}", command, known[name], value)
+            where = f"{source}: {'.'.join((*words, key))}"
+            fitted = _fit(where, command, known[name], value)
+            _check_safe(where, known[name], fitted)
             yield OptionDefault(path, name, known[name].name or "", fitted)
 
 
@@ -179,6 +188,33 @@ def _fit(where: str, command: click.Command, option: click.Option, value: object
     except UsageError as exc:
         raise UsageError(f"{where}: {exc.message}", exc.hint) from exc
     return value
+
+
+def _check_safe(where: str, option: click.Option, value: object) -> None:
+    """Check that a value confirms nothing, and that no place outside this folder is written to.
+
+    Raises:
+        UsageError: it does.
+    """
+    word = option.opts[-1]
+    if option.name == _CONFIRMATION:
+        raise UsageError(
+            f"{where} = {brief(value)} is not possible: {word} is for the command line only",
+            "remove it from the file",
+        )
+    if isinstance(option.type, FilePath) and option.type.written and not _is_inside(str(value)):
+        raise UsageError(
+            f"{where} = {brief(value)} leads out of the folder of this file",
+            f"name a relative path in this folder, or give {word} on the command line",
+        )
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a relative path stays in the current folder, through symbolic links too."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        return False
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath("."))
 
 
 def _unknown(source: str, kind: str, where: str, name: str, choices: Iterable[str]) -> UsageError:

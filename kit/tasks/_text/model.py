@@ -11,6 +11,7 @@ from kit import models
 from kit.build_inputs import read_tokenizer
 from kit.calibration import ModelInputs, TextInputs
 from kit.errors import RecipeError
+from kit.models.probing import advise_dtype
 from kit.recipe import DEFAULT_TOKENS
 from kit.signature import TensorSpec
 from kit.tasks._text.tokenizing import INPUTS, TextEncoder, describe_tokenizer, open_tokenizer
@@ -68,7 +69,7 @@ def describe_text_model(
     if answer.dim() != 2 or answer.shape[0] != 1 or answer.shape[1] < 2:
         raise RecipeError(f"{recipe.model} answers a text with {list(answer.shape)}", hint)
     if answer.dtype != torch.float32:
-        raise RecipeError(f"{recipe.model} gives {answer.dtype}", "call .float() on the network")
+        raise RecipeError(f"{recipe.model} gives {answer.dtype}", advise_dtype(answer.dtype))
     at_once = is_batched(model, inputs, answer)
     described = ModelInputs(specs, 0, outputs=(output,), text=text, at_once=at_once)
     return described, int(answer.shape[1])

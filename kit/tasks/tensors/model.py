@@ -10,7 +10,8 @@ from kit import models
 from kit.calibration import ModelInputs
 from kit.errors import KitError, RecipeError, words
 from kit.formats.interface import Output
-from kit.signature import Feedback, describe
+from kit.models.probing import advise_dtype
+from kit.signature import DTYPES, Feedback, describe
 from kit.tasks.tensors.samples import list_samples, read_specs
 from kit.tasks.tensors.sequences import (
     check_inputs,
@@ -108,11 +109,13 @@ def _name_outputs(output: Output, name: str) -> list[str]:
     """Return names for the tensors that a model returns.
 
     Raises:
-        RecipeError: it is not a tensor, or a flat tuple or list of tensors.
+        RecipeError: it is not a tensor, or a flat tuple or list of tensors, or one has a dtype
+            that signatures do not support.
     """
     import torch
 
     if isinstance(output, torch.Tensor):
+        _check_dtype(output, name)
         return ["output"]
     is_flat = isinstance(output, tuple | list) and len(output) > 0
     if not is_flat or not all(isinstance(one, torch.Tensor) for one in output):
@@ -120,8 +123,18 @@ def _name_outputs(output: Output, name: str) -> list[str]:
             f"{name} returns {type(output).__name__}, not a tensor or a tuple of tensors",
             "wrap it: a forward that returns (output['a'], output['b'])",
         )
+    for one in output:
+        _check_dtype(one, name)
     fields = getattr(output, "_fields", None)  # of a named tuple
     return list(fields) if fields else [f"output_{i}" for i in range(len(output))]
+
+
+def _check_dtype(output: Tensor, name: str) -> None:
+    kind = str(output.dtype).removeprefix("torch.")
+    if kind not in DTYPES:
+        raise RecipeError(
+            f"{name} returns {kind}, not one of {', '.join(DTYPES)}", advise_dtype(output.dtype)
+        )
 
 
 def is_batched(model: nn.Module, inputs: list[Tensor], output: Output) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from kit import cli
 from kit.commands import build, eval
 from kit.commands.common.option_types import FilePath
-from kit.commands.common.settings import _list_leaves, list_options, read_settings
+from kit.commands.common.settings import list_leaves, list_options, read_settings
 
 BOTH = """
 images = "pictures"
@@ -141,7 +141,7 @@ def test_no_option_that_writes_is_forgotten():
     read = {
         "aar", "bundle", "images", "keystore", "labels", "picture", "recipe", "results", "samples",
     }  # fmt: skip
-    for _, command in _list_leaves((), cli.main):
+    for _, command in list_leaves((), cli.main):
         for name, option in list_options(command).items():
             if isinstance(option.type, FilePath):
                 assert option.type.written != (name in read), (command.name, name)

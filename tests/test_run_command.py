@@ -11,7 +11,7 @@ from bundle_samples import SMALL_NET, draw_labelled
 from kit import cli
 from kit.bundles import loading
 from kit.commands.build import command as build_command
-from kit.commands.run import _list_steps, command, list_next
+from kit.commands.run import command, list_next, list_steps
 from kit.json_outputs import read_output
 
 FEW = ["--format", "onnx", "--resolution", "32", "--quick"]
@@ -72,7 +72,7 @@ def test_options_of_the_build_are_passed_on_as_they_are_typed(tmp_path):
     with command.make_context("run", words) as context:
         options = dict(context.params)
     options.pop("model")
-    build, *_ = _list_steps("net.py:make", tmp_path, options)
+    build, *_ = list_steps("net.py:make", tmp_path, options)
     with build_command.make_context("build", list(build.words[1:])) as context:
         built = context.params
     assert built["resolution"] == (160, 256)
@@ -96,7 +96,7 @@ def test_options_of_the_build_are_passed_on_as_they_are_typed(tmp_path):
 def test_emulated_processors_verify_what_is_not_float32(tmp_path, words, ends):
     with command.make_context("run", ["mobilenet_v2", *words]) as context:
         options = dict(context.params)
-    _, verify, *_ = _list_steps("mobilenet_v2", tmp_path, options)
+    _, verify, *_ = list_steps("mobilenet_v2", tmp_path, options)
     assert verify.words[0] == "verify"
     assert ("--precision" in verify.words) == ("--precision" in ends)
     assert [word for word in verify.words if word in ends] == ends

@@ -134,7 +134,7 @@ def command(
             code = group.invoke(inner)
         return code if isinstance(code, int) else 0
 
-    steps = tuple(_list_steps(model, folder, options))
+    steps = tuple(list_steps(model, folder, options))
     outcomes: list[StepOutcome] = []
     code, began = 0, time.monotonic()
     with terminal.send_stdout_to_stderr() if as_json else nullcontext():
@@ -173,7 +173,7 @@ def _check_device(choice: str | None) -> None:
         pass
 
 
-def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator[RunStep]:
+def list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator[RunStep]:
     """Yield all steps but the report; each reads the bundle of the first."""
     bundle, results = folder / "bundle", folder / "results"
     images, quick = options["images"], options["quick"]

@@ -110,7 +110,7 @@ def _walk(
     source: str, table: Mapping[str, object], words: tuple[str, ...], group: click.Group
 ) -> Iterator[OptionDefault]:
     """Yield the settings of a group's table, and then those of the tables in it."""
-    leaves = list(_list_leaves(words, group))
+    leaves = list(list_leaves(words, group))
     commands = group.list_commands(click.Context(group))
     for key, value in table.items():
         if not isinstance(value, Mapping):
@@ -128,12 +128,12 @@ def _walk(
             yield from _read_key(source, (*words, key), name, one, [((*words, key), command)])
 
 
-def _list_leaves(words: tuple[str, ...], group: click.Group) -> Iterator[_Leaf]:
+def list_leaves(words: tuple[str, ...], group: click.Group) -> Iterator[_Leaf]:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if isinstance(command, click.Group):
-            yield from _list_leaves((*words, name), command)
+            yield from list_leaves((*words, name), command)
         elif command is not None:
             yield (*words, name), command
 

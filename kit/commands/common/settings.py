@@ -129,6 +129,7 @@ def _walk(
 
 
 def list_leaves(words: tuple[str, ...], group: click.Group) -> Iterator[_Leaf]:
+    """Yield the words and the command of each command of a group, and of the groups in it."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)

@@ -16,6 +16,7 @@ ENDS = {
     "index": lambda y: y[:, :, 0, 0],
     "temperature": lambda y: (y / 2.5).flatten(1),
     "transposed": lambda y: y.flatten(1).t().contiguous().t(),
+    "scaled": lambda y: 3.0 * y.flatten(1),
     "negative": lambda y: -y.flatten(1),
     "flattened": lambda y: y.flatten(1),
 }
@@ -47,6 +48,11 @@ def test_no_source_of_the_answers_is_narrower_than_the_widened_answers(end):
         assert fake.high >= 1.9 * max(high, 0)
     inner = simulation.activations["body.1"]
     assert inner.high < 1.1 * extremes.ends["body.1"][1]
+
+
+def test_the_divisor_of_a_number_is_no_answer():
+    simulation = Simulation(fold(Head(lambda y: 1 / y.flatten(1)).eval()), "per-channel", "minmax")
+    assert "head" not in simulation.answers
 
 
 def test_averages_and_sums_of_tensors_are_not_answers_themselves():

@@ -137,17 +137,14 @@ def find_answers(graph: Graph) -> frozenset[Node]:
 
 def _find_source(node: Node) -> Node | None:
     """Return the node whose values a node moves, selects or scales; None if it computes others."""
-    if (
-        len(node.all_input_nodes) != 1
-        or not node.args
-        or node.all_input_nodes[0] is not node.args[0]
-    ):
+    if len(node.all_input_nodes) != 1:
         return None
     (source,) = node.all_input_nodes
-    passes = only_moves(node) or operator_name(node) in _SELECTING | _SCALING
-    return (
-        source if passes and source.op in ("call_module", "call_function", "call_method") else None
-    )
+    name = operator_name(node)
+    is_divisor = name in ("div", "truediv") and node.args[:1] != (source,)
+    passes = only_moves(node) or name in _SELECTING | _SCALING
+    computed = source.op in ("call_module", "call_function", "call_method")
+    return source if passes and computed and not is_divisor else None
 
 
 def shares_range(node: Node) -> bool:

@@ -77,7 +77,8 @@ def parse_varying(
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if match is None:
-            raise ValueError(f"{brief(part.strip())} is not {_FORM}")
+            subject = brief(part.strip()) if "," in text else "it"
+            raise ValueError(f"{subject} is not {_FORM}, such as batch=1..8")
         name, low, high, step = match[1], int(match[2]), int(match[3]), int(match[4] or 1)
         if name not in limits:
             raise ValueError(f"no dimension is called {brief(name)}: {suggest(name, [*limits])}")

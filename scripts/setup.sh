@@ -34,11 +34,11 @@ compile_largest() {
   .venv/bin/python -m compileall -q -j 0 "${names[@]/#/$packages/}" >/dev/null || true
 }
 
-# One more than two cores, where memory allows it: some tests wait for devices and timeouts.
+# One or two more than two cores, where memory allows it: some tests wait for devices and timeouts.
 count_test_workers() {
   local available
   available=$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo 2>/dev/null || echo 0)
-  if [ "$available" -ge 12 ]; then echo 3; else echo 2; fi
+  if [ "$available" -ge 18 ]; then echo 4; elif [ "$available" -ge 12 ]; then echo 3; else echo 2; fi
 }
 
 # Lint, types and pytest with these arguments. The types are checked beside the tests, whose workers

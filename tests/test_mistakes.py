@@ -234,7 +234,7 @@ MISTAKES = [
     (
         "build mobilenet_v2 --input 160x128 --dynamic batch=8",
         3,
-        "dynamic = 'batch=8': it is not batch=1..N, the number of samples in one inference",
+        "dynamic = 'batch=8': it is not NAME=MIN..MAX, or NAME=MIN..MAX/STEP, such as batch=1..8",
         "`kit build --help` says what --dynamic takes",
     ),
     (

@@ -85,6 +85,7 @@ PRINTING = (
     "rich.pretty",
 )
 ALLOWED = {
+    "kit.__main__": "Ctrl-C while the terminal is imported",
     "kit.terminal": "it is the way",
     "kit.streams": "through which the terminal writes",
     "kit.runners.python": "a process of its own, whose stdout is the protocol",

@@ -37,8 +37,8 @@ def make(name: str = "Named", **fields: object):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("height=64", "'height=64' is not NAME=MIN..MAX"),
-        ("", "'' is not NAME=MIN..MAX"),
+        ("height=64", "it is not NAME=MIN..MAX"),
+        ("", "it is not NAME=MIN..MAX"),
         ("hieght=64..128", "no dimension is called 'hieght': did you mean height"),
         ("Tokens=8..16", "no dimension is called 'Tokens': did you mean tokens"),
         ("frames=64..128", "known: batch, tokens, height, width"),

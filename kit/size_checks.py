@@ -220,7 +220,7 @@ def _run_graph(graph: nn.Module, inputs: Samples, names: Sequence[str], shown: s
 def _choose_limits(
     job: LoweringJob, form: Format, own: tuple[Samples, Samples]
 ) -> tuple[float, float]:
-    """Return the least SQNR in dB against the graph and against the float model."""
+    """Return the lower SQNR in dB against the graph and against the float model."""
     if job.recipe.weights == "random":
         return _UNTRAINED_DB, -np.inf
     equal = _EQUAL_DB if job.key.precision == "fp32" else _EQUAL_ROUNDED_DB

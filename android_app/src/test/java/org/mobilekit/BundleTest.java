@@ -29,11 +29,11 @@ public final class BundleTest {
         return Samples.push(folder.getRoot(), "b");
     }
 
-    private static Bundle open(File at) throws KitException {
+    static Bundle open(File at) throws KitException {
         return Bundle.open("b", Store.folder(at));
     }
 
-    private static String messageOf(org.junit.function.ThrowingRunnable call) {
+    static String messageOf(org.junit.function.ThrowingRunnable call) {
         return assertThrows(KitException.class, call).getMessage();
     }
 

@@ -3,8 +3,9 @@ package org.mobilekit;
 import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
-import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
+import static org.mobilekit.BundleTest.messageOf;
+import static org.mobilekit.BundleTest.open;
 
 import java.io.ByteArrayInputStream;
 import java.io.File;
@@ -24,14 +25,6 @@ public final class ManifestTest {
 
     private File pushed() throws Exception {
         return Samples.push(folder.getRoot(), "b");
-    }
-
-    private static Bundle open(File at) throws KitException {
-        return Bundle.open("b", Store.folder(at));
-    }
-
-    private static String messageOf(org.junit.function.ThrowingRunnable call) {
-        return assertThrows(KitException.class, call).getMessage();
     }
 
     @Test

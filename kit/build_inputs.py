@@ -10,7 +10,8 @@ from kit import encodings, models
 from kit.bundles.bundle import MAX_TOKENIZER_BYTES
 from kit.calibration import CalibrationSet
 from kit.documents import MAX_CLASSES, reason
-from kit.errors import RecipeError, brief
+from kit.error_text import brief
+from kit.errors import RecipeError
 from kit.files import untrusted
 from kit.recipe import OWN, Recipe
 

@@ -19,7 +19,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kit.documents import Record, Text, fault_of, parse_json, reason
-from kit.errors import RecipeError, brief
+from kit.error_text import brief
+from kit.errors import RecipeError
 from kit.files import untrusted
 
 VERSION = "1.0.0"

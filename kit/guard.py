@@ -23,7 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, cast
 
-from kit.errors import KitError, RecipeError, origin, words
+from kit.error_text import origin, words
+from kit.errors import KitError, RecipeError
 
 _DEBUG = "KIT_DEBUG=1 shows the traceback"
 # Type of `signal.getsignal`, which is annotated with Any.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import kit
 from kit import formats, models, signature, size_checks, workers
 from kit.algorithms import get_algorithm
+from kit.error_text import message
 from kit.errors import (
     BuildError,
     InputError,
@@ -26,7 +27,6 @@ from kit.errors import (
     VerificationFailed,
     WeightsError,
     describe_failure,
-    message,
 )
 from kit.formats.interface import Format, predict
 from kit.formats.model_card import ModelCard

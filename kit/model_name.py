@@ -10,7 +10,8 @@ import os
 import shlex
 from pathlib import Path
 
-from kit.errors import KitError, RecipeError, UnknownName, brief, suggest
+from kit.error_text import brief
+from kit.errors import KitError, RecipeError, UnknownName, suggest
 from kit.model_source import hint_models
 from kit.registry import MODEL_NAMES
 

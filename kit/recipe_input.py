@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from kit import documents
 from kit.documents import name_fault
-from kit.errors import RecipeError, UnknownName, brief, suggest
+from kit.error_text import brief
+from kit.errors import RecipeError, UnknownName, suggest
 from kit.files import untrusted
 from kit.model_name import check_model_name
 from kit.model_source import find_source, split_reference

@@ -16,7 +16,8 @@ import numpy as np
 
 from kit import signature
 from kit.comparison import sqnr_db
-from kit.errors import BuildError, message
+from kit.error_text import message
+from kit.errors import BuildError
 from kit.formats.interface import Format, Session, predict
 from kit.lowering_job import LoweringJob, SizeProbe
 from kit.network import run_network

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from kit.documents import Positive, Record, Text
-from kit.errors import BuildError, brief, message, suggest
+from kit.error_text import brief, message
+from kit.errors import BuildError, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor

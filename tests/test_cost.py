@@ -11,7 +11,7 @@ import json
 import pytest
 
 from kit import cli, cost
-from kit.cost import CONV_1X1, CONV_3X3, DEPTHWISE, KINDS, LINEAR, OTHER
+from kit.cost.layers import CONV_1X1, CONV_3X3, DEPTHWISE, KINDS, LINEAR, OTHER
 from kit.json_outputs import read_output
 from kit.models import get_model, list_models
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from kit import guard
-from kit.errors import RecipeError, brief, message, words
+from kit.error_text import brief, message, words
+from kit.errors import RecipeError
 
 NET = """
 import ctypes, os, signal, subprocess, sys, time

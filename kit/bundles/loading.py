@@ -13,7 +13,8 @@ from kit import no_bundle
 from kit.artifact_key import REFERENCE
 from kit.bundles.bundle import MANIFEST, Bundle, name_reference
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import BundleError, brief
+from kit.error_text import brief
+from kit.errors import BundleError
 from kit.files import temporary, untrusted
 from kit.manifest.schema import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES

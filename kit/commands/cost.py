@@ -12,7 +12,7 @@ from kit.commands.common.option_types import Finite, SideOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kit.cost import Cost, Total
+    from kit.cost.layers import Cost, Total
 
 
 @click.command("cost")

@@ -24,7 +24,8 @@ from typing import IO, TypedDict
 
 from kit import errors, formats
 from kit.artifact_key import ArtifactKey
-from kit.errors import KitError, RunError, words
+from kit.error_text import words
+from kit.errors import KitError, RunError
 from kit.files import temporary
 from kit.formats.interface import Session
 from kit.garbage import pause_collection

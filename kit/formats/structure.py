@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.errors import BundleError, KitError, words
+from kit.error_text import words
+from kit.errors import BundleError, KitError
 
 MAX_VALUE_LETTERS = 80
 

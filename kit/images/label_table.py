@@ -8,7 +8,8 @@ from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from kit.documents import reason
-from kit.errors import PictureError, brief, count_of
+from kit.error_text import brief
+from kit.errors import PictureError, count_of
 from kit.files import untrusted
 from kit.images.archive import is_picture
 from kit.images.labels import Classes, compose

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.errors import PictureError, brief
+from kit.error_text import brief
+from kit.errors import PictureError
 
 
 def make_missing_error(

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kit.errors import RecipeError, brief
+from kit.error_text import brief
+from kit.errors import RecipeError
 from kit.manifest.preprocessing import Fit, Interpolation
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 from kit.models.sourced import check_colors, find_interpolation

@@ -19,7 +19,8 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from kit import user_cache
-from kit.errors import OutputError, WeightsError, words
+from kit.error_text import words
+from kit.errors import OutputError, WeightsError
 from kit.files import atomic, temporary, untrusted
 from kit.models.interface import HubFile, Official, Published, Wheel
 from kit.wheels import fetching, reading

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from kit.errors import WeightsError, brief
+from kit.error_text import brief
+from kit.errors import WeightsError
 from kit.models.computed_weights import compute_weights, explain_names
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit import documents
-from kit.errors import RecipeError, WeightsError, brief, words
+from kit.error_text import brief, words
+from kit.errors import RecipeError, WeightsError
 from kit.files import untrusted
 from kit.models._hf_preprocessing import HfPreprocessing, convert_settings
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD, Spec

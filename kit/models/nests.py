@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.errors import WeightsError, brief
+from kit.error_text import brief
+from kit.errors import WeightsError
 from kit.models.computed_weights import QUANTIZED
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import RecipeError, UnknownName, brief, words
+from kit.error_text import brief, words
+from kit.errors import RecipeError, UnknownName
 from kit.model_source import ModelSource
 from kit.models.interface import Spec
 from kit.registry import CLASSIFICATION, TASK_NAMES

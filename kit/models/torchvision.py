@@ -9,7 +9,8 @@ import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import RecipeError, UnknownName, brief
+from kit.error_text import brief
+from kit.errors import RecipeError, UnknownName
 from kit.models.interface import Official, Spec
 from kit.models.sourced import (
     LibrarySource,

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kit.documents import reason
-from kit.errors import WeightsError, brief
+from kit.error_text import brief
+from kit.errors import WeightsError
 from kit.files import untrusted
 from kit.models._sources import Fetched, official
 from kit.models.harmless_types import ignored_types

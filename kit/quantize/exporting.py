@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, message, origin, place
+from kit.error_text import message, origin, place
+from kit.errors import BuildError
 from kit.varying import BATCH, Varying, explain_fixed, make_shapes
 
 if TYPE_CHECKING:

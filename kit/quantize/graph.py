@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, words
+from kit.error_text import words
+from kit.errors import BuildError
 from kit.quantize import paddings
 from kit.quantize.nodes import NOT_FLOAT, REPEATED, NodeValue
 

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
 from kit.bundles.bundle import Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import OutputError, ResultError, brief
+from kit.error_text import brief
+from kit.errors import OutputError, ResultError
 from kit.files import atomic, untrusted
 from kit.manifest.artifacts import Comparison
 from kit.notices import read_text

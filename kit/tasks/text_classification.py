@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
-from kit.errors import SampleError, brief
+from kit.error_text import brief
+from kit.errors import SampleError
 from kit.manifest.artifacts import Comparison
 from kit.manifest.schema import Scores
 from kit.network import run_network

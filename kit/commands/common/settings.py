@@ -24,7 +24,8 @@ import click
 from click.core import ParameterSource
 
 from kit.commands.common.option_types import FilePath, Given
-from kit.errors import UsageError, brief
+from kit.error_text import brief
+from kit.errors import UsageError
 
 KIT_TOML, PYPROJECT = Path("kit.toml"), Path("pyproject.toml")
 _CONFIRMATION = "yes"  # of what is removed: only the user gives it

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import first_line
+from kit.errors import BundleError, RunError
 from kit.formats.extra_packages import import_package
 from kit.formats.interface import Output
 from kit.signature import Tensors

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import first_line
+from kit.errors import BundleError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor

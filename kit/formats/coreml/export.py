@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.errors import BuildError, KitError, first_line
+from kit.error_text import first_line
+from kit.errors import BuildError, KitError
 from kit.formats.coreml.package import (
     CoreMlObject,
     import_coremltools,

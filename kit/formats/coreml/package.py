@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kit.documents import parse_json
-from kit.errors import BundleError, KitError, first_line
+from kit.error_text import first_line
+from kit.errors import BundleError, KitError
 from kit.files import untrusted
 from kit.formats.extra_packages import import_package, quiet
 

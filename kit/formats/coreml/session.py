@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import first_line
+from kit.errors import BundleError, RunError
 from kit.formats.coreml.package import CoreMlObject, import_coremltools, read_package
 from kit.formats.extra_packages import quiet
 from kit.formats.interface import Output

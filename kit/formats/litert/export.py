@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, first_line
+from kit.error_text import first_line
+from kit.errors import BuildError
 from kit.formats.graph_encodings import GraphEncodings
 from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import first_line
+from kit.errors import BundleError, RunError
 from kit.formats.interface import Output
 from kit.formats.litert.channels_last import list_channels_last, transpose
 from kit.formats.litert.flatbuffer import read_model

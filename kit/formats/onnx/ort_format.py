@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, first_line
+from kit.error_text import first_line
+from kit.errors import BuildError
 from kit.files import temporary, untrusted
 from kit.formats.interface import Backend
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import first_line
+from kit.error_text import first_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from kit.errors import BuildError, words
+from kit.error_text import words
+from kit.errors import BuildError
 from kit.formats.fixed_sizes import fix_sizes, keep_sizes
 
 if TYPE_CHECKING:

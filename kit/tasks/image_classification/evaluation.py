@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from kit.errors import PictureError, UsageError, brief
+from kit.error_text import brief
+from kit.errors import PictureError, UsageError
 from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
 from kit.images.missing import make_missing_error
 from kit.manifest.preprocessing import Preprocessing

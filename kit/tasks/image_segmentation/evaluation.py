@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.errors import PictureError, brief
+from kit.error_text import brief
+from kit.errors import PictureError
 from kit.images import Picture, decode, digest, open_set, to_array
 from kit.images.masks import IGNORED, Mask, decode_mask
 from kit.images.missing import make_missing_error

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kit.calibration import ModelInputs
 from kit.documents import MAX_JSON_BYTES, Count, fault_of, parse_json, reason
-from kit.errors import PictureError, brief
+from kit.error_text import brief
+from kit.errors import PictureError
 from kit.images.archive import Read
 from kit.images.missing import make_missing_error
 from kit.images.sets import list_files

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from kit.calibration import DetectorOutputs
-from kit.errors import MissingTool, PictureError, brief
+from kit.error_text import brief
+from kit.errors import MissingTool, PictureError
 from kit.images import decode, to_array
 from kit.images.resizing import Placement, find_placement
 from kit.notices import Notice

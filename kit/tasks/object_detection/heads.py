@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from kit.calibration import DetectorOutputs
 from kit.detection import Detection
 from kit.documents import fault_of
-from kit.errors import RecipeError, brief, suggest
+from kit.error_text import brief
+from kit.errors import RecipeError, suggest
 from kit.network import convert_output, replace_forward
 from kit.tasks.object_detection.boxes import BOX, Sides
 

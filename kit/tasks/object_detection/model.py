@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kit import build_inputs, models
 from kit.calibration import ModelInputs
-from kit.errors import RecipeError, words
+from kit.error_text import words
+from kit.errors import RecipeError
 from kit.registry import DETECTION
 from kit.signature import TensorSpec
 from kit.tasks._pictures import describe_preprocessing

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kit import models
 from kit.calibration import ModelInputs
-from kit.errors import KitError, RecipeError, words
+from kit.error_text import words
+from kit.errors import KitError, RecipeError
 from kit.formats.interface import Output
 from kit.models.probing import advise_dtype
 from kit.signature import DTYPES, Feedback, describe

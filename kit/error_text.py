@@ -13,7 +13,7 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 100
 _BRIEF.maxlevel = 3
 
 
-def brief(value: object) -> str:
+def shorten_value(value: object) -> str:
     """Return the `repr` of an untrusted value, shortened to about 100 characters."""
     try:
         return _BRIEF.repr(value)[:200]
@@ -21,7 +21,7 @@ def brief(value: object) -> str:
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else "…"
 
 
-def message(exc: BaseException) -> str:
+def format_message(exc: BaseException) -> str:
     """Return the text of a foreign exception, even if its `__str__` fails."""
     try:
         return str(exc).strip()
@@ -29,19 +29,19 @@ def message(exc: BaseException) -> str:
         return "its message cannot be read"
 
 
-def words(exc: BaseException) -> str:
+def describe_exception(exc: BaseException) -> str:
     """Return type and first line of a foreign exception, as ``ValueError: …``."""
-    lines = message(exc).splitlines() or ["no message"]
+    lines = format_message(exc).splitlines() or ["no message"]
     return f"{type(exc).__name__[:100]}: {lines[0][:300]}"
 
 
-def first_line(exc: BaseException) -> str:
+def get_first_line(exc: BaseException) -> str:
     """Return the first line of an exception's text, or its class if the text is empty."""
-    lines = message(exc).splitlines()
+    lines = format_message(exc).splitlines()
     return lines[0][:300] if lines else type(exc).__name__
 
 
-def origin(exc: BaseException) -> str | None:
+def find_origin(exc: BaseException) -> str | None:
     """Return ``file:line`` of the innermost frame in the user's code, if there is one.
 
     Without such a frame it is the innermost of an installed package other than torch and kit.
@@ -50,11 +50,15 @@ def origin(exc: BaseException) -> str | None:
         return f"{exc.filename}:{exc.lineno}"
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(exc.__traceback__)]
     before = exc.__cause__ or exc.__context__
-    return place(frames) or (origin(before) if before else None)
+    return find_user_frame(frames) or (find_origin(before) if before else None)
 
 
-def place(frames: Iterable[tuple[str, int]]) -> str | None:
-    """Return the frame that `origin` names, of (file, line) from the outermost to the innermost."""
+def find_user_frame(frames: Iterable[tuple[str, int]]) -> str | None:
+    """Return the frame that `find_origin` names.
+
+    Args:
+        frames: file and line of each, from the outermost to the innermost.
+    """
     paths = sysconfig.get_paths()
     installed = [str(Path(paths[name])) for name in ("purelib", "platlib")]
     ours = [str(Path(__file__).parent), *(str(Path(p, "torch")) for p in installed)]

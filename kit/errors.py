@@ -33,7 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from kit.error_text import brief
+from kit.error_text import shorten_value
 
 PARTIAL = 10  # a bundle was written without a requested format, which failed
 UNFIT = 11  # `kit doctor` reports something that will not run
@@ -90,7 +90,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ .]", "", name.lower())
 
 
-def count_of(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return ``1 column`` or ``2 columns``, for a noun whose plural adds an s."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -113,7 +113,9 @@ class UnknownName(UsageError):
                 ``litert``.
         """
         names = sorted(choices)
-        return cls(f"there is no {kind} called {brief(name)}", suggest(name, names, aliases))
+        return cls(
+            f"there is no {kind} called {shorten_value(name)}", suggest(name, names, aliases)
+        )
 
 
 class InputError(KitError):

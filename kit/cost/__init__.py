@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from kit.quantize.examples import Call
 
 
-def of(model: str, resolution: int | tuple[int, int] = 224, width: float = 1.0) -> Cost:
+def compute_cost(model: str, resolution: int | tuple[int, int] = 224, width: float = 1.0) -> Cost:
     """Return the cost of a member of `kit.models`, or of a model of the user's own.
 
     Args:

@@ -19,7 +19,7 @@ from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.errors import RunError, UsageError
 from kit.formats.isolated import IsolatedSession, open_session
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.progress import CountProgress
 from kit.results.accuracy import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def _describe_batch(batch: int) -> tuple[Notice, ...]:
-    return (new_notice("accuracy.batch", samples=batch),) if batch > 1 else ()
+    return (make_notice("accuracy.batch", samples=batch),) if batch > 1 else ()
 
 
 def _check_batch(bundle: Bundle, batch: int) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from kit import encodings, models
 from kit.bundles.bundle import MAX_TOKENIZER_BYTES
 from kit.calibration import CalibrationSet
-from kit.documents import MAX_CLASSES, reason
-from kit.errors import RecipeError, brief
+from kit.documents import MAX_CLASSES, describe_read_failure
+from kit.error_text import shorten_value
+from kit.errors import RecipeError
 from kit.files import untrusted
 from kit.recipe import OWN, Recipe
 
@@ -60,7 +61,7 @@ def identify_inputs(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str
     if recipe.tokenizer is not None:
         parts["tokenizer"] = hashlib.sha256(read_tokenizer(recipe.tokenizer)).hexdigest()
     if recipe.weights != OWN:
-        parts["weights"] = weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
+        parts["weights"] = weights.hash_source(recipe.weights, member.spec.weights, recipe.seed)
     return parts
 
 
@@ -76,7 +77,7 @@ def check_sources(recipe: Recipe) -> None:
     read_labels(recipe)
     if recipe.weights != OWN:
         official = models.get_model(recipe.model).spec.weights
-        weights.source_hash(recipe.weights, official, recipe.seed)
+        weights.hash_source(recipe.weights, official, recipe.seed)
 
 
 def read_tokenizer(path: str) -> bytes:
@@ -89,7 +90,7 @@ def read_tokenizer(path: str) -> bytes:
         return untrusted.read_file(Path(path), MAX_TOKENIZER_BYTES)
     except (OSError, ValueError) as exc:
         raise RecipeError(
-            f"cannot read the tokenizer {path}: {reason(exc)}",
+            f"cannot read the tokenizer {path}: {describe_read_failure(exc)}",
             "give the tokenizer.json beside the model's weights",
         ) from exc
 
@@ -110,7 +111,9 @@ def read_labels(recipe: Recipe) -> tuple[str, ...] | None:
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, ValueError) as exc:
-        raise RecipeError(f"cannot read the labels {recipe.labels}: {reason(exc)}", hint) from exc
+        raise RecipeError(
+            f"cannot read the labels {recipe.labels}: {describe_read_failure(exc)}", hint
+        ) from exc
     from kit.images.label_file import parse_names
 
     try:
@@ -119,7 +122,8 @@ def read_labels(recipe: Recipe) -> tuple[str, ...] | None:
         raise RecipeError(f"{recipe.labels} {exc}", hint) from exc
     if len(names) == 1:
         raise RecipeError(
-            f"{recipe.labels} names one class, {brief(names[0])}: there is nothing to tell apart",
+            f"{recipe.labels} names one class, {shorten_value(names[0])}: "
+            "there is nothing to tell apart",
             hint,
         )
     if len(names) > MAX_CLASSES:

@@ -31,12 +31,12 @@ TOOLS = ("torch", "torchvision", "torchao")  # in addition to those of the forma
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def folder() -> Path:
+def get_folder() -> Path:
     """Return the cache folder: ``$KIT_CACHE`` or the user's cache folder."""
     return user_cache.find_folder("bundles")
 
 
-def tool_versions(recipe: Recipe) -> dict[str, str]:
+def read_tool_versions(recipe: Recipe) -> dict[str, str]:
     """Return the versions of the packages that affect a bundle, without importing them."""
     versions = {}
     for name in dict.fromkeys((*TOOLS, *formats.list_packages(recipe.format_names))):
@@ -47,9 +47,9 @@ def tool_versions(recipe: Recipe) -> dict[str, str]:
     return versions
 
 
-def key(parts: dict[str, object], recipe: Recipe) -> str:
+def compute_key(parts: dict[str, object], recipe: Recipe) -> str:
     """Return the cache key of a build: SHA-256, in hex, of `parts`, the tools and kit's source."""
-    whole = {**parts, "tools": tool_versions(recipe), "kit": _source_hash()}
+    whole = {**parts, "tools": read_tool_versions(recipe), "kit": _source_hash()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -84,7 +84,7 @@ def take(
             before they are read.
         report_status: callback; takes a message if the cache cannot be trusted.
     """
-    entry = folder() / name
+    entry = get_folder() / name
     if not entry.is_dir():
         return False
     stranger = find_writable_by_others(entry)
@@ -130,7 +130,7 @@ def _check(
     calibration = manifest.calibration
     if (
         manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
-        or manifest.tools != tool_versions(recipe)
+        or manifest.tools != read_tool_versions(recipe)
         or (calibration is not None and calibration.sha256 != calibration_set.sha256)
         or not manifest.weights.sha256.startswith(weights or "")
     ):
@@ -160,7 +160,7 @@ def _renamed(manifest: Manifest, recipe: Recipe, source_name: str) -> Manifest:
 
 def keep(name: str, source: Path) -> None:
     """Copy a bundle into the cache; do nothing if the cache cannot be written to."""
-    root = folder()
+    root = get_folder()
     with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with temporary.make_folder_beside(root / name) as part:

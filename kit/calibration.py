@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from kit.detection import Detection
 from kit.manifest.preprocessing import Preprocessing, Tokenization
 from kit.notice_values import Value
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.recipe import Recipe
 from kit.signature import Feedback, FloatArray, Samples, TensorSpec
 
@@ -150,14 +150,14 @@ class PictureCalibration:
     def notices(self) -> tuple[Notice, ...]:
         """Notices about the set."""
         if self.chosen is None:
-            return (new_notice("calibration.photos", source=self.source),)
+            return (make_notice("calibration.photos", source=self.source),)
         values: dict[str, Value] = {"source": self.source}
         notices = []
         if self.unread:
-            notices.append(new_notice("calibration.unread", **values, files=self.unread))
+            notices.append(make_notice("calibration.unread", **values, files=self.unread))
         if self.count < self.requested:
             counts: dict[str, Value] = {"count": self.count, "asked": self.requested}
-            notices.append(new_notice("calibration.fewer", **values, **counts))
+            notices.append(make_notice("calibration.fewer", **values, **counts))
         return tuple(notices)
 
     def load(self, inputs: ModelInputs) -> Samples:
@@ -166,9 +166,9 @@ class PictureCalibration:
 
         assert inputs.preprocessing is not None  # tasks of pictures have it
         if self.chosen is None:
-            batch = photos.crops(self.count, inputs.preprocessing, self.seed)
+            batch = photos.make_crops(self.count, inputs.preprocessing, self.seed)
         else:
-            batch = preprocess.batch(self.chosen.pictures, inputs.preprocessing)
+            batch = preprocess.make_batch(self.chosen.pictures, inputs.preprocessing)
         return Samples(inputs.specs, (batch,))
 
 
@@ -187,8 +187,8 @@ def choose(recipe: Recipe, label_suffixes: Collection[str] = ()) -> PictureCalib
     if recipe.calibrate is None:
         return PictureCalibration(photos.SOURCE, None, (), recipe.calibration_images, recipe.seed)
     pictures = sets.open_set(Path(recipe.calibrate), label_suffixes=label_suffixes)
-    chosen = sets.sample(pictures, recipe.calibration_images, recipe.seed)
-    digests = tuple(sets.digest(picture) for picture in chosen)
+    chosen = sets.sample_pictures(pictures, recipe.calibration_images, recipe.seed)
+    digests = tuple(sets.hash_picture(picture) for picture in chosen)
     return PictureCalibration(
         pictures.source,
         chosen,

@@ -220,7 +220,7 @@ def _print_last(exc: OutputError) -> int:
     return exc.exit_code
 
 
-def entry() -> None:
+def run_command() -> None:
     """Run the command `kit`. SIGTERM and SIGHUP clean up as Ctrl-C does."""
     if "_KIT_COMPLETE" in os.environ:  # the shell asks after Tab
         from kit.commands.common import completion

@@ -15,7 +15,7 @@ Against = Literal["quantized graph", "float reference"]
 _TINY = 1e-30  # avoids log10(0) and division by zero
 
 
-def sqnr_db(reference: AnyArray, other: AnyArray) -> float | None:
+def compute_sqnr_db(reference: AnyArray, other: AnyArray) -> float | None:
     """Return the signal to quantization noise ratio in dB; None when the two are equal.
 
     ``10 log10(sum(reference²) / sum((reference - other)²))`` over all values.
@@ -47,7 +47,7 @@ class SqnrSum:
         return float(10 * np.log10(max(self._signal, _TINY) / self._noise))
 
 
-def cosine(reference: AnyArray, other: AnyArray) -> float:
+def compute_cosine(reference: AnyArray, other: AnyArray) -> float:
     """Return the mean cosine of the angle between answers [N, …]; equal answers have 1."""
     left, right = (a.reshape(len(a), -1).astype(np.float64) for a in (reference, other))
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
@@ -114,7 +114,7 @@ def compare_tensors(
         output: name of the tensor, if a model has several.
     """
     finite = bool(np.isfinite(other).all())
-    similarity = {"cosine": cosine(reference, other) if finite else 0.0}
+    similarity = {"cosine": compute_cosine(reference, other) if finite else 0.0}
     comparison = _judge(against, reference, other, thresholds, similarity)
     return comparison.model_copy(update={"output": output})
 
@@ -127,7 +127,7 @@ def _judge(
     similarity: Mapping[str, float],
 ) -> Comparison:
     finite = bool(np.isfinite(other).all())
-    ratio = sqnr_db(reference, other) if finite else -np.inf
+    ratio = compute_sqnr_db(reference, other) if finite else -np.inf
     difference: NDArray[np.float64] = reference.astype(np.float64) - other
     max_abs = float(np.abs(difference).max()) if finite else np.inf
     passed = (

@@ -113,7 +113,7 @@ def parse_toml(content: bytes) -> dict[str, object]:
     return table
 
 
-def reason(exc: OSError | ValueError) -> str:
+def describe_read_failure(exc: OSError | ValueError) -> str:
     """Return the reason why a file cannot be read; names with a zero byte raise ValueError."""
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
@@ -143,7 +143,7 @@ def name_fault(error: ErrorDetails) -> str:
     return text[:1].lower() + text[1:] if error["type"] != "value_error" else text
 
 
-def fault_of(exc: ValidationError) -> str:
+def describe_fault(exc: ValidationError) -> str:
     """Return the first error of a schema on one line, as ``preprocessing.crop: …``."""
     first = exc.errors()[0]
     where = ".".join(str(part) for part in first["loc"])[:100]
@@ -152,7 +152,7 @@ def fault_of(exc: ValidationError) -> str:
     return f"{shown}: {what}" if where else what
 
 
-def text_of(name: str | os.PathLike[str]) -> str:
+def decode_name(name: str | os.PathLike[str]) -> str:
     r"""Return a file's name as valid Unicode text.
 
     On Linux a name is bytes. Bytes that are not UTF-8 become escapes such as ``\xff``.

@@ -18,8 +18,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kit.documents import Record, Text, fault_of, parse_json, reason
-from kit.errors import RecipeError, brief
+from kit.documents import Record, Text, describe_fault, describe_read_failure, parse_json
+from kit.error_text import shorten_value
+from kit.errors import RecipeError
 from kit.files import untrusted
 
 VERSION = "1.0.0"
@@ -110,7 +111,9 @@ def read(path: Path) -> Encodings:
     try:
         return parse(untrusted.read_file(path, _MAX_BYTES))
     except (OSError, ValueError) as exc:
-        raise RecipeError(f"cannot use the encodings {path}: {reason(exc)}", _HINT) from exc
+        raise RecipeError(
+            f"cannot use the encodings {path}: {describe_read_failure(exc)}", _HINT
+        ) from exc
 
 
 def parse(content: bytes) -> Encodings:
@@ -124,9 +127,11 @@ def parse(content: bytes) -> Encodings:
     try:
         parsed = _File.model_validate(raw)
     except ValidationError as exc:
-        raise ValueError(fault_of(exc)) from exc
+        raise ValueError(describe_fault(exc)) from exc
     if parsed.version.partition(".")[0] not in ("0", "1"):
-        raise ValueError(f"its version is {brief(parsed.version)}; 0.6.1 and 1.0.0 are known")
+        raise ValueError(
+            f"its version is {shorten_value(parsed.version)}; 0.6.1 and 1.0.0 are known"
+        )
     return Encodings(
         activations=_unique(map(_activation, parsed.activation_encodings)),
         weights=_unique(map(_weight, parsed.param_encodings)),
@@ -185,12 +190,12 @@ def _gathered(name: str, channels: object) -> dict[str, object]:
     listed = channels if isinstance(channels, list) else [channels]
     parts = [part for part in listed if isinstance(part, dict)]
     if not parts or len(parts) < len(listed):
-        raise ValueError(f"{brief(name)} has no list of encodings")
+        raise ValueError(f"{shorten_value(name)} has no list of encodings")
     fields: dict[str, object] = {"name": name}
     for field, old in (("dtype", "dtype"), ("bw", "bitwidth"), ("is_sym", "is_symmetric")):
         values = [part[old] for part in parts if old in part]
         if any(value != values[0] for value in values):
-            raise ValueError(f"{brief(name)} has channels of different {old}")
+            raise ValueError(f"{shorten_value(name)} has channels of different {old}")
         fields |= {field: values[0]} if values else {}
     for field in ("scale", "offset", "min", "max"):
         fields[field] = [part[field] for part in parts if field in part]

@@ -29,12 +29,11 @@ from __future__ import annotations
 
 import os
 import re
-import reprlib
-import sysconfig
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+
+from kit.error_text import shorten_value
 
 PARTIAL = 10  # a bundle was written without a requested format, which failed
 UNFIT = 11  # `kit doctor` reports something that will not run
@@ -91,7 +90,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ .]", "", name.lower())
 
 
-def count_of(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return ``1 column`` or ``2 columns``, for a noun whose plural adds an s."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -114,7 +113,9 @@ class UnknownName(UsageError):
                 ``litert``.
         """
         names = sorted(choices)
-        return cls(f"there is no {kind} called {brief(name)}", suggest(name, names, aliases))
+        return cls(
+            f"there is no {kind} called {shorten_value(name)}", suggest(name, names, aliases)
+        )
 
 
 class InputError(KitError):
@@ -241,66 +242,3 @@ class DeviceError(KitError):
 
 class DeviceLost(DeviceError):
     """A device whose connection broke; it may come back."""
-
-
-_BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 100
-_BRIEF.maxlevel = 3
-
-
-def brief(value: object) -> str:
-    """Return the `repr` of an untrusted value, shortened to about 100 characters."""
-    try:
-        return _BRIEF.repr(value)[:200]
-    except ValueError:  # an integer with more digits than Python converts
-        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else "…"
-
-
-def message(exc: BaseException) -> str:
-    """Return the text of a foreign exception, even if its `__str__` fails."""
-    try:
-        return str(exc).strip()
-    except BaseException:  # noqa: BLE001 - foreign code may raise any type
-        return "its message cannot be read"
-
-
-def words(exc: BaseException) -> str:
-    """Return type and first line of a foreign exception, as ``ValueError: …``."""
-    lines = message(exc).splitlines() or ["no message"]
-    return f"{type(exc).__name__[:100]}: {lines[0][:300]}"
-
-
-def first_line(exc: BaseException) -> str:
-    """Return the first line of an exception's text, or its class if the text is empty."""
-    lines = message(exc).splitlines()
-    return lines[0][:300] if lines else type(exc).__name__
-
-
-def origin(exc: BaseException) -> str | None:
-    """Return ``file:line`` of the innermost frame in the user's code, if there is one.
-
-    Without such a frame it is the innermost of an installed package other than torch and kit.
-    """
-    if isinstance(exc, SyntaxError) and exc.filename:
-        return f"{exc.filename}:{exc.lineno}"
-    frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(exc.__traceback__)]
-    before = exc.__cause__ or exc.__context__
-    return place(frames) or (origin(before) if before else None)
-
-
-def place(frames: Iterable[tuple[str, int]]) -> str | None:
-    """Return the frame that `origin` names, of (file, line) from the outermost to the innermost."""
-    paths = sysconfig.get_paths()
-    installed = [str(Path(paths[name])) for name in ("purelib", "platlib")]
-    ours = [str(Path(__file__).parent), *(str(Path(p, "torch")) for p in installed)]
-    foreign: list[str] = []
-    own: list[str] = []
-    for file, line in frames:
-        if file.startswith("<") or any(file.startswith(folder + "/") for folder in ours):
-            continue
-        if any(file.startswith(folder) for folder in installed):
-            foreign.append(f"{file}:{line}")
-        elif not file.startswith((paths["stdlib"], paths["platstdlib"])):
-            own.append(f"{file}:{line}")
-    candidates = own or foreign
-    return candidates[-1] if candidates else None

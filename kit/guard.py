@@ -1,7 +1,7 @@
 """Run the user's code without lasting effects on this process.
 
 A user's model is a program. It may print, change the working directory or the import path, close
-stdout, or raise a `BaseException`. `running` handles all of these: output goes to stderr,
+stdout, or raise a `BaseException`. `run_user_code` handles all of these: output goes to stderr,
 exceptions become one sentence, and changes are undone. Ctrl-C interrupts kit even if the code
 catches it.
 """
@@ -23,7 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, cast
 
-from kit.errors import KitError, RecipeError, origin, words
+from kit.error_text import describe_exception, find_origin
+from kit.errors import KitError, RecipeError
 
 _DEBUG = "KIT_DEBUG=1 shows the traceback"
 # Type of `signal.getsignal`, which is annotated with Any.
@@ -48,7 +49,7 @@ _places: dict[Path, _Place] = {}
 
 
 @contextmanager
-def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
+def run_user_code(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
     """Run the user's code; modules in `folder` can be imported meanwhile.
 
     Args:
@@ -63,7 +64,7 @@ def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
     """
     with ExitStack() as stack:
         received = stack.enter_context(_signals())
-        stack.enter_context(stdout_kept())
+        stack.enter_context(keep_stdout())
         stack.enter_context(_surroundings(folder, enter=not mixed))
         try:
             yield
@@ -72,8 +73,8 @@ def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
                 raise _interruption(received) from exc
             if isinstance(exc, KitError) or (mixed and _is_ours(exc, folder)):
                 raise
-            where = origin(exc)
-            text = f"{what}: {words(exc)}" + (f" ({where})" if where else "")
+            where = find_origin(exc)
+            text = f"{what}: {describe_exception(exc)}" + (f" ({where})" if where else "")
             raise RecipeError(text, _DEBUG) from exc
         if received:  # and the code caught the exception
             raise _interruption(received)
@@ -150,7 +151,7 @@ class _Borrowed:
 
 
 @contextmanager
-def stdout_kept() -> Iterator[None]:
+def keep_stdout() -> Iterator[None]:
     """Redirect stdout to stderr, for Python and native code, and keep both open."""
     out, err = sys.stdout, sys.stderr
     with suppress(AttributeError, OSError, ValueError):  # a stream that is closed or None

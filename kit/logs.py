@@ -28,7 +28,7 @@ _screen_descriptor: int | None = None  # of stderr; None if kit was started with
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def path() -> Path:
+def get_path() -> Path:
     """Return the path of the log file, in the user's log folder."""
     import platformdirs
 
@@ -103,7 +103,7 @@ def _screen() -> int | None:
 def _open() -> int:
     """Open the log file, cut if it is too long; the null device if it cannot be opened."""
     with suppress(OSError):
-        file = path()
+        file = get_path()
         file.parent.mkdir(parents=True, exist_ok=True)
         _cut(file)
         log = os.open(file, _FLAGS, 0o600)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import kit
 from kit import formats, models, signature, size_checks, workers
 from kit.algorithms import get_algorithm
+from kit.error_text import format_message
 from kit.errors import (
     BuildError,
     InputError,
@@ -26,7 +27,6 @@ from kit.errors import (
     VerificationFailed,
     WeightsError,
     describe_failure,
-    message,
 )
 from kit.formats.interface import Format, predict
 from kit.formats.model_card import ModelCard
@@ -205,15 +205,15 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
     Raises:
         BuildError: torch, torchao, an exporter or a runtime raised an error.
     """
-    from kit.quantize.exporting import where
+    from kit.quantize.exporting import locate_operator
 
     try:
         yield
     except (OSError, InputError, UsageError, VerificationFailed, MissingTool):
         raise
     except Exception as exc:  # exporters and runtimes raise various errors
-        place = where(_own_model(job), examples, _words(exc))
-        reason = (message(exc) or type(exc).__name__).splitlines()[0][:300]
+        place = locate_operator(_own_model(job), examples, _words(exc))
+        reason = (format_message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{place} of {job.recipe.model}" if place else job.recipe.model
         raise BuildError(
             f"{what} cannot be {done} for {job.key.name}: {reason}",
@@ -224,7 +224,9 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
 
 def _words(exc: BaseException | None) -> str:
     """Return all that an error and those that caused it say."""
-    return "" if exc is None else f"{message(exc)}\n{_words(exc.__cause__ or exc.__context__)}"
+    return (
+        "" if exc is None else f"{format_message(exc)}\n{_words(exc.__cause__ or exc.__context__)}"
+    )
 
 
 def _own_model(job: LoweringJob) -> nn.Module:
@@ -253,7 +255,7 @@ def main(job_file: Path) -> int:
     answer: dict[str, Any]
     try:
         # What this process leaves to the collector is given back when it ends, a moment later.
-        with models.running(job.recipe.model), pause_collection():
+        with models.guard_network(job.recipe.model), pause_collection():
             answer = {"lowered": lower(job).model_dump(mode="json")}
     except OSError as exc:
         where, why = exc.filename or job.shared, describe_failure(exc)

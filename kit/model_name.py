@@ -10,8 +10,9 @@ import os
 import shlex
 from pathlib import Path
 
-from kit.errors import KitError, RecipeError, UnknownName, brief, suggest
-from kit.model_source import hint_models
+from kit.error_text import shorten_value
+from kit.errors import KitError, RecipeError, UnknownName, suggest
+from kit.model_source import format_hint
 from kit.registry import MODEL_NAMES
 
 _WEIGHTS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar", ".pkl")
@@ -66,10 +67,10 @@ def explain_model_name(name: str) -> KitError:
         return RecipeError(f"{name} is {what}, not a model", fix)
     if os.sep in name:
         return RecipeError(f"there is nothing at {name}, and no model of that name", _OWN)
-    hint = hint_models(name) or suggest(name, MODEL_NAMES.list_all())
+    hint = format_hint(name) or suggest(name, MODEL_NAMES.list_all())
     if hint.startswith("known"):
         hint += f"; {_FIND}; {_OWN}"
-    return UnknownName(f"there is no model called {brief(name)}", hint)
+    return UnknownName(f"there is no model called {shorten_value(name)}", hint)
 
 
 def _folder(name: str) -> Path | None:

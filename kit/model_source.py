@@ -153,7 +153,7 @@ def suggest_models(name: str) -> tuple[str, ...]:
     return tuple(near[:_SUGGESTED])
 
 
-def hint_models(name: str) -> str | None:
+def format_hint(name: str) -> str | None:
     """Return a question with the models, of kit and of sources, that a wrong name may mean."""
     families = MODEL_NAMES.list_all()
     suggestions = [family for family in families if _plain(family) == _plain(name)]

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from kit.errors import BundleError
-from kit.text import one_line
+from kit.text import make_one_line
 
 MANIFEST = "bundle.json"
 _MAKE = "`kit build` makes one; give its folder"
@@ -53,4 +53,4 @@ def _explain(folder: Path, reason: str) -> BundleError:
 def _list_bundles(folder: Path) -> list[str]:
     """Return the names of the bundles in a folder, sorted; those that can be printed."""
     names = (manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}"))
-    return sorted(name for name in names if one_line(name) == name)
+    return sorted(name for name in names if make_one_line(name) == name)

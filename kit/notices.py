@@ -48,7 +48,7 @@ class Notice(Record):
         return self
 
 
-def new_notice(code: str, **values: Value) -> Notice:
+def make_notice(code: str, **values: Value) -> Notice:
     """Return a notice with a code of the catalogue.
 
     Raises:
@@ -60,7 +60,7 @@ def new_notice(code: str, **values: Value) -> Notice:
 
 def read_text(text: str) -> Notice:
     """Return a notice for a sentence of an old result or manifest, which stored no codes."""
-    return new_notice(TEXT, text=text.replace("\0", "")[:10_000])
+    return make_notice(TEXT, text=text.replace("\0", "")[:10_000])
 
 
 def merge_notices(

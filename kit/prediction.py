@@ -204,7 +204,7 @@ class _Place:
             threads=_THREADS,
             rows=len(samples),
         )
-        variables = drive.environment(_THREADS)
+        variables = drive.make_environment(_THREADS)
         transcript = drive.run(self.device, request, variables, self.runner.command)
         self.runner.check_versions(transcript.start.versions if transcript.start else {})
         size = len(samples) * sum(spec.size for spec in outputs)

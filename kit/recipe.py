@@ -133,7 +133,7 @@ class Recipe(Record):
     @model_validator(mode="before")
     @classmethod
     def _own_weights(cls, fields: object) -> object:
-        if isinstance(fields, dict) and own(str(fields.get("model", ""))):
+        if isinstance(fields, dict) and split_own_model(str(fields.get("model", ""))):
             return {"weights": OWN, **fields}
         return fields
 
@@ -240,7 +240,7 @@ class Recipe(Record):
     @property
     def title(self) -> str:
         """The model's name without folders of this machine, for people."""
-        if mine := own(self.model):
+        if mine := split_own_model(self.model):
             return mine[0].stem
         reference = split_reference(self.model)
         return f"{reference.source}-{Path(reference.name).name}" if reference else self.model
@@ -265,7 +265,7 @@ class Recipe(Record):
         """A descriptive name of the bundle's folder, for people; programs read `bundle.json`."""
         width = "" if self.width == 1.0 else f"-w{self.width:g}"
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
-        mine = own(self.model)
+        mine = split_own_model(self.model)
         name = f"{mine[0].stem}-{mine[1]}" if mine else self.title
         size = format_sides(*self.sides)
         if self.tokenizer is not None:
@@ -278,7 +278,7 @@ def format_sides(height: int, width: int) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
-def own(model: str) -> tuple[Path, str] | None:
+def split_own_model(model: str) -> tuple[Path, str] | None:
     """Split ``FILE.py:FACTORY`` into file and factory; None for any other model."""
     if split_reference(model):
         return None

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from kit import documents
 from kit.documents import name_fault
-from kit.errors import RecipeError, UnknownName, brief, suggest
+from kit.error_text import shorten_value
+from kit.errors import RecipeError, UnknownName, suggest
 from kit.files import untrusted
 from kit.model_name import check_model_name
 from kit.model_source import find_source, split_reference
-from kit.recipe import MAX_RESOLUTION, MIN_RESOLUTION, OWN, Recipe, own
+from kit.recipe import MAX_RESOLUTION, MIN_RESOLUTION, OWN, Recipe, split_own_model
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES, TASK_NAMES
 
 _OPTIONS = {"formats": "format", "precisions": "precision"}  # options that differ from the field
@@ -45,7 +46,7 @@ def _check_model(recipe: Recipe) -> None:
             )
         _refuse_width(recipe)
         return
-    mine = own(recipe.model)
+    mine = split_own_model(recipe.model)
     if mine is None:
         check_model_name(recipe.model)
         if recipe.weights == OWN:
@@ -112,7 +113,7 @@ def make_recipe(model: str, **fields: object) -> Recipe:
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
-        assignment = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
+        assignment = "" if first["type"] == "missing" else f" = {shorten_value(first['input'])}"
         if first["type"] == "extra_forbidden":
             raise RecipeError(f"a recipe has no field {name}", _hint(name)) from exc
         raise RecipeError(f"{name}{assignment}: {name_fault(first)}", _hint(name)) from exc
@@ -170,7 +171,7 @@ def read_recipe(path: Path) -> dict[str, object]:
     try:
         content = untrusted.read_file(path, documents.MAX_TOML_BYTES)
     except (OSError, ValueError) as exc:
-        why = documents.reason(exc)
+        why = documents.describe_read_failure(exc)
         raise RecipeError(f"cannot read the recipe {path}: {why}", hint) from exc
     try:
         return documents.parse_toml(content)

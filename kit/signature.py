@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 
-from kit.documents import Positive, Record, Text, fault_of
+from kit.documents import Positive, Record, Text, describe_fault
 from kit.varying import MAX_RANK, Varying
 
 DType = Literal["float32", "float16", "int64", "int32", "uint8", "bool"]
@@ -294,4 +294,4 @@ def _make_spec(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
     try:
         return TensorSpec.model_validate({"name": name, "shape": shape, "dtype": dtype})
     except ValidationError as exc:
-        raise ValueError(fault_of(exc)) from exc
+        raise ValueError(describe_fault(exc)) from exc

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit import signature
-from kit.comparison import sqnr_db
-from kit.errors import BuildError, message
+from kit.comparison import compute_sqnr_db
+from kit.error_text import format_message
+from kit.errors import BuildError
 from kit.formats.interface import Format, Session, predict
 from kit.lowering_job import LoweringJob, SizeProbe
 from kit.network import run_network
@@ -114,7 +115,7 @@ def _probe(
 
 def _find_reason(exc: Exception) -> str:
     """Return the line of an error that says the cause; TorchScript's first lines do not."""
-    lines = [line.strip() for line in message(exc).splitlines() if line.strip()]
+    lines = [line.strip() for line in format_message(exc).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("RuntimeError:")]
     return ([*causes[-1:], *lines, type(exc).__name__][0]).removeprefix("RuntimeError: ")[:200]
 
@@ -235,7 +236,7 @@ def _compare(right: Samples, other: Samples) -> Iterator[tuple[str, float]]:
         if one.shape != two.shape or not np.isfinite(two).all():
             yield spec.name, -np.inf
             continue
-        noise = sqnr_db(one, two)
+        noise = compute_sqnr_db(one, two)
         yield spec.name, _EQUAL_DB if noise is None else min(noise, _EQUAL_DB)
 
 
@@ -262,7 +263,7 @@ def check_batches(
     computed = session.read(session.bind(batch)())
     for spec, array, right in zip(job.outputs, computed, answers.arrays, strict=True):
         wanted = right[rows]
-        noise = sqnr_db(wanted, array) if array.shape == wanted.shape else -np.inf
+        noise = compute_sqnr_db(wanted, array) if array.shape == wanted.shape else -np.inf
         if noise is not None and noise < _BATCH_SQNR_DB:
             raise BuildError(
                 f"{job.key.name} answers {size} samples{of} at once differently from one by one, "

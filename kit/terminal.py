@@ -20,7 +20,7 @@ import click
 
 from kit.errors import OutputError, UsageError
 from kit.streams import CheckedStream
-from kit.text import one_line, printable
+from kit.text import make_one_line, make_printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -85,12 +85,12 @@ def echo(text: object = "", err: bool = False) -> None:
     """
     stream = sys.stderr if err else sys.stdout
     if stream is not None:  # None: kit was started without it
-        CheckedStream(stream).write_all(f"{printable(str(text))}\n")
+        CheckedStream(stream).write_all(f"{make_printable(str(text))}\n")
     if err:
         log(text)
 
 
-def note(text: object) -> None:
+def print_note(text: object) -> None:
     """Print a line on stderr that `Verbosity.QUIET` leaves out.
 
     Raises:
@@ -112,7 +112,9 @@ def log(text: object) -> None:
         return
     now = datetime.now().astimezone().isoformat(timespec="milliseconds")
     try:
-        _settings.log.writelines(f"{now} {line}\n" for line in printable(str(text)).split("\n"))
+        _settings.log.writelines(
+            f"{now} {line}\n" for line in make_printable(str(text)).split("\n")
+        )
     except OSError as exc:
         name, _settings.log = _settings.log.name, None
         raise OutputError(
@@ -135,14 +137,14 @@ def print_error(message: str, hint: str) -> None:
     Raises:
         ReaderGone, OutputError: see `echo`.
     """
-    echo(error_lines(message, hint), err=True)
+    echo(format_error(message, hint), err=True)
 
 
-def error_lines(message: str, hint: str) -> str:
+def format_error(message: str, hint: str) -> str:
     """Return the printed form of an error; untrusted text in it cannot imitate another error."""
-    first, *rest = printable(message).split("\n")
+    first, *rest = make_printable(message).split("\n")
     inner = (line if line.startswith("  ") else f"  {line}" for line in rest)
-    return "\n".join([f"kit: {first}", *inner, f"hint: {one_line(hint)}"])
+    return "\n".join([f"kit: {first}", *inner, f"hint: {make_one_line(hint)}"])
 
 
 def send_stdout_to_stderr() -> AbstractContextManager[object]:
@@ -152,7 +154,7 @@ def send_stdout_to_stderr() -> AbstractContextManager[object]:
 
 def ask_secret(question: str) -> str:
     """Ask the user for a password, on stderr."""
-    return str(click.prompt(one_line(question), hide_input=True, err=True))
+    return str(click.prompt(make_one_line(question), hide_input=True, err=True))
 
 
 def confirm(question: str) -> bool:
@@ -162,11 +164,11 @@ def confirm(question: str) -> bool:
         UsageError: stdin is no terminal, so that nobody can answer.
     """
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(f"{one_line(question)} nobody can answer here", "add --yes")
-    return click.confirm(one_line(question), err=True)
+        raise UsageError(f"{make_one_line(question)} nobody can answer here", "add --yes")
+    return click.confirm(make_one_line(question), err=True)
 
 
-def console(err: bool = False, width: int | None = None) -> Console:
+def make_console(err: bool = False, width: int | None = None) -> Console:
     """Return a rich console that interprets no markup.
 
     Args:
@@ -194,15 +196,15 @@ def print_table(table: RenderableType, widest: int | None = None) -> None:
         table: rich's, or anything that it can print.
         widest: up to this width cells are not cut: a narrower terminal wraps the lines.
     """
-    shown = console()
+    shown = make_console()
     if widest is not None:
         whole = shown.measure(table, options=shown.options.update(width=widest))
-        shown = console(width=whole.maximum)
+        shown = make_console(width=whole.maximum)
     shown.print(table)
 
 
 @contextmanager
-def progress(auto_refresh: bool = True) -> Iterator[Progress]:
+def show_progress(auto_refresh: bool = True) -> Iterator[Progress]:
     """Yield progress bars on stderr, which are shown only on a terminal."""
     from rich.progress import (
         BarColumn,
@@ -212,7 +214,7 @@ def progress(auto_refresh: bool = True) -> Iterator[Progress]:
         TimeRemainingColumn,
     )
 
-    shown = console(err=True)
+    shown = make_console(err=True)
     bars = Progress(
         TextColumn("{task.description}", style="progress.description", markup=False),
         BarColumn(),
@@ -235,7 +237,7 @@ def _console_class() -> type[Console]:
         """Replaces control characters when text is measured, so that columns fit, and printed."""
 
         def render_str(self, text: str, **options: Any) -> Text:  # Any: rich's, passed through
-            return super().render_str(printable(text), **options)
+            return super().render_str(make_printable(text), **options)
 
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -244,6 +246,6 @@ def _console_class() -> type[Console]:
                 if segment.control or segment.text.isprintable():
                     yield segment
                 else:
-                    yield Segment(printable(segment.text), segment.style)
+                    yield Segment(make_printable(segment.text), segment.style)
 
     return Safe

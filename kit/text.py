@@ -19,16 +19,16 @@ _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 _BREAKS = re.compile(r"[^\S\u00a0]+")  # white space except the no-break space
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """Replace all characters that are not printable, except line feeds and tabs, by U+FFFD."""
     if text.isprintable():
         return text
     return "".join(_replace_unsafe(char) for char in text)
 
 
-def one_line(text: str) -> str:
+def make_one_line(text: str) -> str:
     """Return printable text on one line: each run of white space becomes one space."""
-    return printable(_BREAKS.sub(" ", text).strip())
+    return make_printable(_BREAKS.sub(" ", text).strip())
 
 
 def _replace_unsafe(char: str) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from kit.documents import Positive, Record, Text
-from kit.errors import BuildError, brief, message, suggest
+from kit.error_text import format_message, shorten_value
+from kit.errors import BuildError, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,11 +78,13 @@ def parse_varying(
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if match is None:
-            subject = brief(part.strip()) if "," in text else "it"
+            subject = shorten_value(part.strip()) if "," in text else "it"
             raise ValueError(f"{subject} is not {_FORM}, such as batch=1..8")
         name, low, high, step = match[1], int(match[2]), int(match[3]), int(match[4] or 1)
         if name not in limits:
-            raise ValueError(f"no dimension is called {brief(name)}: {suggest(name, [*limits])}")
+            raise ValueError(
+                f"no dimension is called {shorten_value(name)}: {suggest(name, [*limits])}"
+            )
         if name in found:
             raise ValueError(f"it names {name} twice")
         if fault := _find_fault(name, (low, high, step), limits[name]):
@@ -149,7 +152,7 @@ def explain_fixed(exc: BaseException, varying: Varying) -> BuildError | None:
         exc: from `torch.export`, whose errors have no public base.
         varying: dimensions that were asked for.
     """
-    text = message(exc)
+    text = format_message(exc)
     if "Constraints violated" not in text:
         return None
     faults = list(_find_fixed(text, varying))

@@ -44,7 +44,7 @@ class Child(Protocol):
 StartChild = Callable[[ChildTask, Mapping[str, str]], Child]
 
 
-def width(tasks: int, bytes_each: int) -> int:
+def choose_width(tasks: int, bytes_each: int) -> int:
     """Return how many tasks to run in parallel, limited by cores and free memory."""
     by_memory = psutil.virtual_memory().available // bytes_each
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -118,7 +118,7 @@ def _take_over(model: nn.Module) -> None:
     """Load the official ImageNet weights of everything but the classifier."""
     from kit.models import mobilenet_v2, weights
 
-    state = weights.read_state(weights.official(mobilenet_v2.FAMILY.spec.weights).path)
+    state = weights.read_state(weights.fetch_official(mobilenet_v2.FAMILY.spec.weights).path)
     model.load_state_dict({k: v for k, v in state.items() if "classifier" not in k}, strict=False)
 
 
@@ -137,7 +137,7 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     import numpy as np
     import torch
 
-    from kit.images import batch, open_set
+    from kit.images import make_batch, open_set
     from kit.manifest.preprocessing import Preprocessing
     from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 
@@ -146,7 +146,7 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     resize = round(SIDE * 256 / 224)
     pre = Preprocessing(resize=resize, crop=SIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     labels = torch.tensor([picture.label for picture in listed])
-    return torch.from_numpy(np.ascontiguousarray(batch(listed, pre))), labels
+    return torch.from_numpy(np.ascontiguousarray(make_batch(listed, pre))), labels
 
 
 def _augmented(images: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def emulated(root: Path, processor: str = "cortex-a76") -> Command:
 
     def command(result: RunnerSet) -> list[str]:
         try:
-            return emulation.command(result, emulation.find_processor(processor), root)
+            return emulation.make_command(result, emulation.find_processor(processor), root)
         except MissingTool as exc:
             pytest.skip(exc.message)
 
@@ -81,7 +81,7 @@ def emulated(root: Path, processor: str = "cortex-a76") -> Command:
 def run(result: RunnerSet, request: Request, command: Command = here) -> Transcript:
     """Run a request to its end, like `kit bench`."""
     return drive.run(
-        local.open(None), request, drive.environment(request.threads), command(result), 60.0
+        local.open(None), request, drive.make_environment(request.threads), command(result), 60.0
     )
 
 
@@ -159,7 +159,7 @@ def answer(request: Request) -> np.ndarray:
 def by_python(request: Request, folder: Path) -> np.ndarray:
     """Return the answers of the Python runner, run in a separate process."""
     own = replace(request, out=str(folder / "python.bin"))
-    drive.run(local.open(None), own, drive.environment(1))
+    drive.run(local.open(None), own, drive.make_environment(1))
     return answer(own)
 
 

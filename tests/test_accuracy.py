@@ -146,9 +146,9 @@ def test_a_zip_and_its_folder_give_the_same_result(tiny, pictures, tmp_path):
 
 @HERE
 def test_calibration_pictures_are_excluded_by_content(tmp_path, pictures):
-    from kit.images import digest, open_set
+    from kit.images import hash_picture, open_set
 
-    seen = [digest(p) for p in open_set(pictures).pictures[3:6]]
+    seen = [hash_picture(p) for p in open_set(pictures).pictures[3:6]]
     bundle = make(tmp_path / "b", {"lite": net()}, calibration=seen)
     result = evaluate(bundle, pictures)
     assert result.left_out == 3
@@ -409,7 +409,7 @@ def test_in_place_changes_by_the_float_model_do_not_reach_other_formats(tmp_path
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
 def test_accuracy_of_official_mobilenet_v2_on_500_pictures(tmp_path):
-    from kit.images.labels import imagenet_categories
+    from kit.images.labels import list_imagenet_categories
     from kit.models import mobilenet_v2
     from kit.models.fitting import load_into
     from kit.models.weights import read_state
@@ -420,7 +420,7 @@ def test_accuracy_of_official_mobilenet_v2_on_500_pictures(tmp_path):
     bundle = make(
         tmp_path / "b",
         {"onnx": model},
-        labels=imagenet_categories(),
+        labels=list_imagenet_categories(),
         reference=model,
         pre=Preprocessing(resize=256, crop=224, mean=spec.mean, std=spec.std),
         classes=1000,

@@ -16,15 +16,15 @@ from test_report_browser import BROWSER, probe  # noqa: E402
 
 from kit.algorithms import get_algorithm  # noqa: E402
 from kit.analysis import _plot, sensitivity  # noqa: E402
-from kit.analysis.case import Simulated, spread  # noqa: E402
-from kit.analysis.points import points  # noqa: E402
+from kit.analysis.case import Simulated, sample_positions  # noqa: E402
+from kit.analysis.points import list_points  # noqa: E402
 from kit.analysis.repair import Choice, Search  # noqa: E402
-from kit.analysis.score import Score, score  # noqa: E402
+from kit.analysis.score import Score, compute_score  # noqa: E402
 from kit.analysis.target import RepairTarget, parse  # noqa: E402
 from kit.corrections import get_correction  # noqa: E402
 from kit.errors import UsageError  # noqa: E402
 from kit.quantize.graph import fold  # noqa: E402
-from kit.quantize.nodes import layer_names  # noqa: E402
+from kit.quantize.nodes import list_layer_names  # noqa: E402
 from kit.quantize.simulation import Simulation  # noqa: E402
 
 DAMAGED = "1.filter.0"
@@ -42,7 +42,7 @@ def broken():
 
 
 def test_points_have_their_producer_and_consumers(folded):
-    actual = {point.name: point for point in points(folded)}
+    actual = {point.name: point for point in list_points(folded)}
     stem = actual["0.2"]  # the output of the clip, computed by the convolution before it
     assert (stem.maker, stem.kind) == ("0.0", "")
     assert set(stem.readers) == {"1.expand.0", "add_"}
@@ -51,7 +51,7 @@ def test_points_have_their_producer_and_consumers(folded):
     assert actual["1.project"].readers == ("add_",)
     assert actual["3"].readers == ("5",)  # flatten has no point of its own
     assert actual["5"].readers == ()
-    assert {p.maker for p in actual.values() if p.maker} == set(layer_names(folded))
+    assert {p.maker for p in actual.values() if p.maker} == set(list_layer_names(folded))
 
 
 def test_a_tensor_is_float_if_all_adjacent_layers_are(folded):
@@ -62,7 +62,7 @@ def test_a_tensor_is_float_if_all_adjacent_layers_are(folded):
     assert model.all_but(["1.expand.0"]).activations == everything
     assert model.all_but(["1.expand.0", "1.filter.0"]).activations == everything - {"1.expand.1"}
     assert model.all_but(["5"]).activations == everything - {"5"}
-    assert model.all_but(["5"]).weights == set(layer_names(folded)) - {"5"}
+    assert model.all_but(["5"]).weights == set(list_layer_names(folded)) - {"5"}
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_simulated_float_layers_match_the_converted_graph(broken, kept, repairs)
     graph = static.quantize(model, "pt2e-u8", inputs.calibration, options).graph
     with torch.no_grad():
         real = np.concatenate([graph(picture[None]).numpy() for picture in inputs.pictures])
-    actual = [score(inputs.reference, logits).sqnr_db for logits in (simulated, real)]
+    actual = [compute_score(inputs.reference, logits).sqnr_db for logits in (simulated, real)]
     assert actual[0] == pytest.approx(actual[1], abs=2.0)
     assert all((db > 30) is repairs for db in actual), actual
 
@@ -109,7 +109,7 @@ def test_replay_equals_a_complete_run(folded):
 @pytest.mark.slow
 def test_measure_returns_all_layers_in_order(folded):
     actual = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
-    assert [record.name for record in actual] == list(layer_names(folded))
+    assert [record.name for record in actual] == list(list_layer_names(folded))
     assert all(5 < record.sqnr_db < 90 for record in actual)
     assert sum(record.share for record in actual) == pytest.approx(1)
     assert all(record.gain_db is None for record in actual)
@@ -124,7 +124,7 @@ def test_measure_quantizes_one_layer_at_a_time(folded):
     exact = plain.logits(pictures(16)).numpy()
     plain.activations["1.filter.1"].mode = "quantize"
     plain.weights["1.filter.0"].enabled = True
-    alone = score(exact, plain.logits(pictures(16)).numpy()).sqnr_db
+    alone = compute_score(exact, plain.logits(pictures(16)).numpy()).sqnr_db
     assert actual["1.filter.0"].sqnr_db == pytest.approx(alone, abs=1e-3)
     assert actual["1.filter.0"].range == pytest.approx(
         (plain.activations["1.filter.1"].low, plain.activations["1.filter.1"].high)
@@ -134,22 +134,22 @@ def test_measure_quantizes_one_layer_at_a_time(folded):
 @pytest.mark.slow
 def test_the_damaged_layer_ranks_worst_and_keeping_it_float_repairs_it(broken):
     model, inputs = broken
-    actual = sensitivity.study(model, inputs, "minmax")
+    actual = sensitivity.make_study(model, inputs, "minmax")
     worst = next(record.name for record in actual.worst() if record.layer)
     assert worst == DAMAGED
-    sound = sensitivity.study(fold(net()), case(net()), "minmax")
+    sound = sensitivity.make_study(fold(net()), case(net()), "minmax")
     assert actual.whole.sqnr_db < sound.whole.sqnr_db - 5
     around = Simulated.calibrated(model, inputs, "minmax").logits(
         inputs.pictures, [DAMAGED, "1.project"]
     )
-    repaired = score(inputs.reference, around).sqnr_db
+    repaired = compute_score(inputs.reference, around).sqnr_db
     assert repaired > actual.whole.sqnr_db + 5
 
 
 @pytest.mark.slow
 def test_study_reports_inputs_additions_and_saturation(folded):
     inputs = case(net())
-    actual = {r.name: r for r in sensitivity.study(folded, inputs, "minmax").records}
+    actual = {r.name: r for r in sensitivity.make_study(folded, inputs, "minmax").records}
     assert [r.kind for r in actual.values() if not r.layer] == [
         "input", "addition", "addition", "operation",
     ]  # fmt: skip
@@ -157,7 +157,7 @@ def test_study_reports_inputs_additions_and_saturation(folded):
     assert actual["1.filter.0"].gain_db is not None
     # Pictures with twice the amplitude of the calibration pictures exceed the ranges.
     strong = dataclasses.replace(inputs, pictures=2 * inputs.pictures)
-    outside = {r.name: r for r in sensitivity.study(folded, strong, "minmax").records}
+    outside = {r.name: r for r in sensitivity.make_study(folded, strong, "minmax").records}
     low, high = actual["input_1"].range
     values = strong.pictures.numpy()
     half = (high - low) / 510
@@ -169,18 +169,18 @@ def test_study_reports_inputs_additions_and_saturation(folded):
 @pytest.mark.slow
 def test_float_layers_are_included_in_the_baseline(folded):
     inputs = case(net())
-    actual = sensitivity.study(folded, inputs, "minmax", kept=("5",))
+    actual = sensitivity.make_study(folded, inputs, "minmax", kept=("5",))
     by_name = {record.name: record for record in actual.records}
     assert by_name["5"].kept
     assert by_name["5"].gain_db is None
     expected = Simulated.calibrated(folded, inputs, "minmax").logits(inputs.pictures, ["5"])
-    assert actual.whole == score(inputs.reference, expected)
+    assert actual.whole == compute_score(inputs.reference, expected)
 
 
 @pytest.mark.slow
 def test_progress_reaches_the_total(folded):
     reports: list[float] = []
-    sensitivity.study(folded, case(net()), "minmax", step=reports.append)
+    sensitivity.make_study(folded, case(net()), "minmax", step=reports.append)
     assert reports == sorted(reports)
     assert reports[-1] == 1.0
 
@@ -236,7 +236,9 @@ def search(model, inputs, target: str):
             step.apply(result, inputs.calibration, inputs.granularity)
         return result
 
-    costs = {r.name: r.latency for r in sensitivity.study(fold(model), inputs, "minmax").records}
+    costs = {
+        r.name: r.latency for r in sensitivity.make_study(fold(model), inputs, "minmax").records
+    }
     return Search(parse(target), inputs, prepare, costs), prepared
 
 
@@ -251,7 +253,7 @@ def test_repair_changes_nothing_if_the_target_is_met(folded):
 @pytest.mark.slow
 def test_repair_prefers_a_correction_to_float_layers(broken):
     model, inputs = damaged(), broken[1]
-    before = score(
+    before = compute_score(
         inputs.reference,
         Simulated.calibrated(broken[0], inputs, "minmax").logits(inputs.pictures, ()),
     ).sqnr_db
@@ -276,7 +278,7 @@ def test_repair_adds_float_layers_if_corrections_do_not_suffice(broken):
     assert kept
     assert (actual.best.choice.corrections, kept) in prepared  # measured as built
     assert actual.best.latency == pytest.approx(
-        sum(r.latency for r in sensitivity.study(fold(model), inputs, "minmax").records
+        sum(r.latency for r in sensitivity.make_study(fold(model), inputs, "minmax").records
             if r.name in kept)
     )  # fmt: skip
     again = search(model, inputs, "1dB")[0].run(actual.best.choice)
@@ -303,8 +305,8 @@ def test_repair_by_drop_needs_only_labels(broken):
 
 
 def test_spread():
-    assert spread(3, 5) == [0, 1, 2]
-    assert spread(10, 5) == [0, 2, 4, 6, 8]
+    assert sample_positions(3, 5) == [0, 1, 2]
+    assert sample_positions(10, 5) == [0, 2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(("count", "marked"), [(2, 1), (6, 2), (8, 2), (60, 5)])
@@ -313,7 +315,7 @@ def test_the_plot_marks_the_worst_quarter_and_no_more_than_five(count, marked):
         SimpleNamespace(name=f"layer{number}", sqnr_db=30.0 + number, kept=False)
         for number in range(count)
     ]
-    drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
+    drawing = _plot.draw_bars(SimpleNamespace(records=records, worst=lambda: records))
     worst = drawing.description.partition("the worst are ")[2]
     assert [word.split()[0] for word in worst.split(", ")] == [f"layer{i}" for i in range(marked)]
 
@@ -323,7 +325,7 @@ def test_the_bars_of_the_plot_are_as_long_as_their_sqnr():
         SimpleNamespace(name=f"layer{number}", sqnr_db=db, kept=False)
         for number, db in enumerate([10.0, float("inf"), 20.0, 40.0])
     ]
-    drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
+    drawing = _plot.draw_bars(SimpleNamespace(records=records, worst=lambda: records))
     bars = re.findall(r'"M ([\d.]+) \S+ L ([\d.]+) [^>]*fill: var\(--(\w+)\)', drawing.inline)
     lengths = [float(end) - float(begin) for begin, end, _ in bars]
     assert [length / lengths[-1] for length in lengths] == pytest.approx([0.25, 1, 0.5, 1])
@@ -337,7 +339,7 @@ def test_no_label_of_the_plot_is_cut(tmp_path):
         SimpleNamespace(name=f"features.{number}.conv.block.depthwise", sqnr_db=db, kept=False)
         for number, db in enumerate([18.4, float("inf"), 120.3, 9.5])
     ]
-    drawing = _plot.bars(SimpleNamespace(records=records, worst=lambda: records))
+    drawing = _plot.draw_bars(SimpleNamespace(records=records, worst=lambda: records))
     page = tmp_path / "page.html"
     page.write_text(f"<style>svg{{max-width:100%}}</style>{drawing.inline}", encoding="utf-8")
     assert probe(tmp_path, page, 700)["cut"] == []

@@ -92,7 +92,9 @@ def test_a_network_without_layers_has_nothing_to_repair(tmp_path, capsys):
 
 def test_options_change_the_recipe_of_a_bundle(own_bundle):
     folder = str(own_bundle(mean=(0.5, 0.5, 0.5), seed=3))
-    made = study.recipe_of(folder, {"std": (0.5, 0.5, 0.5), "seed": None, "keep_float": "5, 0.0"})
+    made = study.resolve_recipe(
+        folder, {"std": (0.5, 0.5, 0.5), "seed": None, "keep_float": "5, 0.0"}
+    )
     assert (made.model, made.weights, made.seed) == (MODEL, "own", 3)
     assert (made.mean, made.std) == ((0.5,) * 3, (0.5,) * 3)
     assert made.keep_float == ("5", "0.0")
@@ -106,9 +108,9 @@ def test_a_missing_label_file_is_replaced_by_the_bundles_labels(tmp_path):
 
     named = make(tmp_path / "named", {"lite": net()}, labels=list("abcdefg"))
     built = rewrite(named, tmp_path / "own", {}, change).path
-    assert study.recipe_of(str(built), {}).labels == str(built / "labels.txt")
+    assert study.resolve_recipe(str(built), {}).labels == str(built / "labels.txt")
     (tmp_path / "gone.txt").write_text("a\nb\n")
-    assert study.recipe_of(str(built), {}).labels == str(tmp_path / "gone.txt")
+    assert study.resolve_recipe(str(built), {}).labels == str(tmp_path / "gone.txt")
 
 
 def test_missing_sources_of_a_bundle_are_named(own_bundle, tmp_path):
@@ -116,14 +118,14 @@ def test_missing_sources_of_a_bundle_are_named(own_bundle, tmp_path):
     file.write_text("")
     folder = str(own_bundle(model=f"{file}:f", calibrate="/gone/pictures", weights="/gone/w.pth"))
     with pytest.raises(BundleError, match=r"with the pictures /gone/pictures.*no longer") as caught:
-        study.recipe_of(folder, {})
+        study.resolve_recipe(folder, {})
     assert "--calibrate" in caught.value.hint
     with pytest.raises(BundleError, match=r"with the weights /gone/w\.pth"):
-        study.recipe_of(folder, {"calibrate": str(tmp_path)})
-    assert study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(file)})
+        study.resolve_recipe(folder, {"calibrate": str(tmp_path)})
+    assert study.resolve_recipe(folder, {"calibrate": str(tmp_path), "weights": str(file)})
     file.unlink()
     with pytest.raises(BundleError, match=r"was built from .*net\.py, which is not there"):
-        study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(tmp_path)})
+        study.resolve_recipe(folder, {"calibrate": str(tmp_path), "weights": str(tmp_path)})
 
 
 # Output files

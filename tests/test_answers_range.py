@@ -77,8 +77,8 @@ def test_values_inside_the_chosen_range_are_covered():
     simulation, extremes = Simulation(folded, "per-channel", "minmax"), Extremes()
     simulation.calibrate(pictures, 2.0, (extremes,))
     ends = {name: (3 * fake.low, 3 * fake.high) for name, fake in simulation.activations.items()}
-    assert coverage.coverage(folded, pictures, wider, extremes.ends).outside > 0
-    assert coverage.coverage(folded, pictures, wider, extremes.ends, ends).outside == 0
+    assert coverage.measure_coverage(folded, pictures, wider, extremes.ends).outside > 0
+    assert coverage.measure_coverage(folded, pictures, wider, extremes.ends, ends).outside == 0
 
 
 class Optional(nn.Module):

@@ -114,7 +114,7 @@ def test_gradle_and_kit_name_the_same_versions():
         "compileSdk": str(contract.TARGET_SDK),
         "minSdk": str(contract.MINIMUM_SDK),
         "targetSdk": str(contract.TARGET_SDK),
-        "versionCode": str(compiling.version_code()),
+        "versionCode": str(compiling.compute_version_code()),
     }
     assert f'versionName = "{kit.__version__}"' in text
 
@@ -148,7 +148,10 @@ def test_ids_that_android_refuses(app_id):
 
 def test_all_that_android_keeps_by_name_depends_on_the_id():
     """Two apps that share an authority of a provider cannot be on one device."""
-    first, second = sources.manifest(contract.APP_ID), sources.manifest("org.example.two_3")
+    first, second = (
+        sources.make_manifest(contract.APP_ID),
+        sources.make_manifest("org.example.two_3"),
+    )
     names = {value for name, value in attributes(second) if name != f"{ANDROID}name"}
     assert not [value for value in names if contract.APP_ID in value]  # what is left are classes
     (provider,) = ElementTree.fromstring(second).iter("provider")
@@ -167,7 +170,7 @@ def attributes(manifest: str) -> list[tuple[str, str]]:
 
 
 def test_the_manifest_gets_its_package():
-    root = ElementTree.fromstring(sources.manifest(contract.APP_ID))
+    root = ElementTree.fromstring(sources.make_manifest(contract.APP_ID))
     assert root.get("package") == contract.APP_ID
     application = root.find("application")
     assert application.get(f"{ANDROID}extractNativeLibs") == "false"
@@ -179,7 +182,9 @@ def test_the_manifest_gets_its_package():
 
 def test_nothing_is_exported_without_need():
     """Whoever may start the launcher's activity is anybody; all else is guarded or closed."""
-    (application,) = ElementTree.fromstring(sources.manifest(contract.APP_ID)).iter("application")
+    (application,) = ElementTree.fromstring(sources.make_manifest(contract.APP_ID)).iter(
+        "application"
+    )
     exported = {
         part.get(f"{ANDROID}name"): part.get(f"{ANDROID}permission")
         for part in application
@@ -191,4 +196,4 @@ def test_nothing_is_exported_without_need():
 def test_an_installation_without_the_sources_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(kit, "__file__", str(tmp_path / "kit/__init__.py"))
     with pytest.raises(MissingTool, match="sources are not in"):
-        sources.folder()
+        sources.find_folder()

@@ -62,7 +62,7 @@ def beside():
 def stubs(beside, tmp_path_factory):
     """The classes that stand in for ExecuTorch's, compiled."""
     out = tmp_path_factory.mktemp("stubs")
-    java = sorted((sources.folder() / "stubs/executorch/java").rglob("*.java"))
+    java = sorted((sources.find_folder() / "stubs/executorch/java").rglob("*.java"))
     words = [tools.find("javac"), "--release", "11", "-cp", str(beside["kotlin-stdlib"])]
     tools.run([*words, "-d", str(out), *map(str, java)], "javac")
     return out
@@ -203,7 +203,7 @@ def test_methods_and_classes_that_nobody_has_are_named(tmp_path):
         " return Gone.sum() + a.getPackageName().length(); } }"  # of a class two above Activity
     )
     files = [str(tmp_path / f"{name}.java") for name in ("Gone", "User")]
-    readable = framework.find_readable(android, tools.java_version())
+    readable = framework.find_readable(android, tools.read_java_version())
     words = [tools.find("javac"), "--release", "11", "-cp", str(readable), "-d", str(tmp_path)]
     tools.run([*words, *files], "javac")
     for name in ("whole", "lacking"):

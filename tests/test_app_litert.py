@@ -61,7 +61,7 @@ def class_path(archives, tmp_path_factory) -> str:
     (framework,) = maven.resolve([RESOURCES], silent)
     jars = [aar.read(one).classes(out) for one in archives]
     path = os.pathsep.join(map(str, [out, *jars, framework]))
-    roots = [sources.folder() / "src" / name / "java" for name in ("main", "litert")]
+    roots = [sources.find_folder() / "src" / name / "java" for name in ("main", "litert")]
     words = [tools.find("javac"), *(f"-J{flag}" for flag in tools.JVM), "-nowarn", "-cp", path]
     words += ["-sourcepath", os.pathsep.join(map(str, roots)), "-d", str(out)]
     files = [Path(__file__).parent / "RunRuntime.java", roots[1] / f"{JAVA.replace('.', '/')}.java"]

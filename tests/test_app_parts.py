@@ -42,7 +42,7 @@ def test_only_what_the_runtimes_need_is_packed(lite_bundle):
         "golden/lite-fp32.npy",
         "model-fp32.ptl",
     ]
-    assets = packing.assets([packed], {"lite": ("l", "1")}, None)
+    assets = packing.collect_assets([packed], {"lite": ("l", "1")}, None)
     assert json.loads(assets["runtimes.json"]) == {"lite": {"name": "l", "version": "1"}}
     assert assets["picture.jpg"][:3] == b"\xff\xd8\xff"
     assert b"CC BY 2.0" in assets["picture.txt"]
@@ -53,10 +53,10 @@ def test_a_picture_of_ones_own_has_no_credit(lite_bundle, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff more")
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     packed = packing.choose([lite_bundle], ["lite"])
-    assert "picture.txt" not in packing.assets(packed, {}, tmp_path / "a.jpg")
+    assert "picture.txt" not in packing.collect_assets(packed, {}, tmp_path / "a.jpg")
     for name in ("a.png", "missing.jpg"):
         with pytest.raises(UsageError, match=name):
-            packing.assets(packed, {}, tmp_path / name)
+            packing.collect_assets(packed, {}, tmp_path / name)
 
 
 @pytest.mark.parametrize("version", ["bytecode 3", "bytecode 10", "unknown"])
@@ -362,7 +362,7 @@ def test_layout_of_an_apk_is_checked(tmp_path):
 
 def test_pages_of_libraries_are_read(tmp_path):
     entries = apk.read(packed_apk(tmp_path / "a.apk", zipfile.ZIP_STORED, 0))
-    assert apk.abis(entries) == ["x86_64"]
+    assert apk.list_abis(entries) == ["x86_64"]
     assert entries[-1].page == 4096
     assert apk.fit_for_16k(entries) == ["lib/x86_64/libmodel.so"]
     assert entries[-1].sha256 == hashlib.sha256(library().read_bytes()).hexdigest()

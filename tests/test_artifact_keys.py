@@ -16,7 +16,7 @@ from kit.app import packing
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey, derive_precision, parse_target
 from kit.bench import measure
 from kit.bundles.bundle import Bundle
-from kit.comparison import sqnr_db
+from kit.comparison import compute_sqnr_db
 from kit.errors import BundleError, RecipeError, UnknownName
 from kit.formats.interface import Backend
 from kit.formats.onnx import FORMAT as onnx
@@ -135,13 +135,13 @@ def test_invalid_targets_are_refused_before_the_build(fields, error, message, tm
 
 
 def test_precisions_are_part_of_the_hash_and_of_the_command_line():
-    from kit.commands.common.build_line import build_line
+    from kit.commands.common.build_line import format_build_line
 
     plain = kit.make_recipe("mobilenet_v2")
     both = kit.make_recipe("mobilenet_v2", precisions=("fp32", "int8", "fp32"))
     assert both.precisions == ("fp32", "int8")
     assert both.hash != plain.hash
-    assert build_line(both) == "kit build mobilenet_v2 --precision fp32,int8"
+    assert format_build_line(both) == "kit build mobilenet_v2 --precision fp32,int8"
 
 
 # A bundle of several files of one format
@@ -171,10 +171,10 @@ def test_float_files_have_the_uncorrected_weights(built):
     golden = built.manifest.golden
     right = built.read_answers(golden.outputs["reference"]).arrays[0]
     for name in ("lite-fp32", "onnx-fp32"):
-        ratio = sqnr_db(right, built.read_answers(golden.outputs[name]).arrays[0])
+        ratio = compute_sqnr_db(right, built.read_answers(golden.outputs[name]).arrays[0])
         assert ratio is None or ratio > 80, name
     for name in ("lite-int8", "onnx-int8"):
-        ratio = sqnr_db(right, built.read_answers(golden.outputs[name]).arrays[0])
+        ratio = compute_sqnr_db(right, built.read_answers(golden.outputs[name]).arrays[0])
         assert ratio is not None
         assert ratio < 60, name
 

@@ -10,7 +10,7 @@ from kit import recipe_input
 from kit.commands.analyze import build_command_line
 from kit.commands.common import study
 from kit.commands.common.advice import write_notice
-from kit.commands.common.build_line import build_line
+from kit.commands.common.build_line import format_build_line
 from kit.errors import RecipeError, UnknownName
 from kit.manifest.schema import Manifest
 from kit.pipeline import explain
@@ -21,7 +21,7 @@ import inaccurate_nets as nets  # noqa: E402
 
 from kit.algorithms import get_algorithm  # noqa: E402
 from kit.analysis.keeping import Keeping, judge_network  # noqa: E402
-from kit.comparison import sqnr_db  # noqa: E402
+from kit.comparison import compute_sqnr_db  # noqa: E402
 from kit.quantize.examples import Examples  # noqa: E402
 from kit.quantize.graph import fold  # noqa: E402
 from kit.quantize.options import Options  # noqa: E402
@@ -203,7 +203,7 @@ def test_each_output_counts_on_its_own():
     assert judged.ends == (4, 12)
     other = judged.answers.copy()
     other[:, :4] *= 1.1
-    ratios = sqnr_db(judged.answers[:, :4], other[:, :4])
+    ratios = compute_sqnr_db(judged.answers[:, :4], other[:, :4])
     assert judged.measure(other) == pytest.approx(ratios)
     powers = np.square(judged.answers * judged.scales)
     assert powers[:, :4].mean() == pytest.approx(powers[:, 4:].mean(), rel=1e-3)
@@ -285,15 +285,15 @@ def test_older_manifests_quantize_everything(repaired):
 
 
 def test_a_bundle_is_analyzed_with_its_layers_and_a_model_without(repaired):
-    assert study.recipe_of(str(repaired.path), {}).keep_float == ("stem",)
-    assert study.recipe_of(str(repaired.path), {"keep_float": "none"}).keep_float == ()
-    assert study.recipe_of("mobilenet_v2", {}).keep_float == ()
-    assert study.recipe_of("mobilenet_v2", {"keep_float": "auto"}).keeps_automatically
+    assert study.resolve_recipe(str(repaired.path), {}).keep_float == ("stem",)
+    assert study.resolve_recipe(str(repaired.path), {"keep_float": "none"}).keep_float == ()
+    assert study.resolve_recipe("mobilenet_v2", {}).keep_float == ()
+    assert study.resolve_recipe("mobilenet_v2", {"keep_float": "auto"}).keeps_automatically
 
 
 def test_commands_name_what_stays_float():
     recipe = kit.make_recipe("mobilenet_v2")
-    assert build_line(recipe) == "kit build mobilenet_v2"
+    assert format_build_line(recipe) == "kit build mobilenet_v2"
     none = recipe.model_copy(update={"keep_float": ()})
-    assert build_line(none) == "kit build mobilenet_v2 --keep-float none"
+    assert format_build_line(none) == "kit build mobilenet_v2 --keep-float none"
     assert build_command_line(none, None) == "kit build mobilenet_v2"

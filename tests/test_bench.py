@@ -19,21 +19,21 @@ from kit.bench import measure, passes, plan, rows, targets
 from kit.bench.runner import PYTHON
 from kit.devices import local
 from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.results import source, store
 from kit.results.latency import LatencyResult, Plan
 
 
 def test_presets() -> None:
-    assert plan.preset("default", 3) == Plan(threads=3, max_repeats=10, max_pairs=32)
-    official = plan.preset("official")
+    assert plan.get_preset("default", 3) == Plan(threads=3, max_repeats=10, max_pairs=32)
+    official = plan.get_preset("official")
     assert official.runs >= 1024
     assert official.seconds >= 60
     assert official.max_seconds > official.seconds
-    quick = plan.preset("quick")
+    quick = plan.get_preset("quick")
     assert (quick.repeats, quick.max_repeats, quick.memory) == (1, None, False)
     assert official.memory
-    assert [plan.preset(n).name for n in ("quick", "default", "official")] == [
+    assert [plan.get_preset(n).name for n in ("quick", "default", "official")] == [
         "quick",
         "default",
         "official",
@@ -148,7 +148,7 @@ def test_processes_stop_once_resolved_and_memory_follows_the_plan(tiny_bundle) -
     (run,) = measure.measure(tiny_bundle, ["onnx"], quick).runs
     assert run.peak_rss is not None
     assert run.resolved is False
-    assert new_notice("processes.few", processes=1, needed=3) in run.notices
+    assert make_notice("processes.few", processes=1, needed=3) in run.notices
 
 
 def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:
@@ -162,7 +162,7 @@ def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:
         actual = store.read(file)
         assert isinstance(actual, LatencyResult)
         assert actual.runs[0].plan.memory is memory
-        assert rows.rows([actual])[0].median.interval is None  # too few processes
+        assert rows.list_rows([actual])[0].median.interval is None  # too few processes
     raw["runs"] = ["?"]
     file.write_text(json.dumps(raw))
     with pytest.raises(ResultError, match=r"runs\.0"):
@@ -220,7 +220,7 @@ def test_executorch_uses_the_number_of_threads(tmp_path) -> None:
                 max_seconds=20,
                 threads=threads,
             ),
-            drive.environment(threads),
+            drive.make_environment(threads),
         )
         assert actual.start is not None
         assert actual.end is not None

@@ -20,13 +20,13 @@ import pytest
 from rich.console import Console
 
 from kit import cli, terminal
-from kit.bench.rows import rows
+from kit.bench.rows import list_rows
 from kit.commands import app
-from kit.commands.bench import plan, show
+from kit.commands.bench import make_plan, show
 from kit.commands.common import latency_table, measurement, slower
 from kit.errors import UsageError, VerificationFailed
 from kit.json_outputs import read_output
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.results import statistics, store
 from kit.results.latency import LatencyResult, Recommendation, Run
 from kit.results.statistics import Interval
@@ -68,7 +68,7 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
         assert isinstance(saved, LatencyResult)
         samples = [ns for p in saved.runs[0].processes for ns in p.samples_ns]
         assert row["samples_ns"] == samples
-        assert row["median_ms"] == statistics.median_ms(samples)
+        assert row["median_ms"] == statistics.compute_median_ms(samples)
         assert row["process_medians_ms"] == [row["median_ms"]]
         assert row["ci95_ms"] is None  # there is only one process
         assert row["median_ms"] <= row["p90_ms"] <= row["p99_ms"]
@@ -284,7 +284,7 @@ def test_only_a_bundle_slower_than_the_limit_fails(measured, capsys) -> None:
         (1.0, 5, False),
         (0.8, 0, False),
     ):
-        tables = [rows([old, slowed(result, "new", factor)])]
+        tables = [list_rows([old, slowed(result, "new", factor)])]
         if fails:
             with pytest.raises(VerificationFailed, match=r"onnx-fp32 of new takes 30\.0 % longer"):
                 slower.check(tables, limit)
@@ -292,9 +292,9 @@ def test_only_a_bundle_slower_than_the_limit_fails(measured, capsys) -> None:
             slower.check(tables, limit)
     assert capsys.readouterr().err == ""
     few = [one.model_copy(update={"runs": (_first_process(one),)}) for one in (old, old)]
-    slower.check([rows(few)], 5)
+    slower.check([list_rows(few)], 5)
     assert "not known whether slower: onnx-fp32 of old" in capsys.readouterr().err
-    slower.check([rows(measured[0])], 0)  # the bundles have no file in common
+    slower.check([list_rows(measured[0])], 0)  # the bundles have no file in common
 
 
 def _first_process(result: LatencyResult) -> Run:
@@ -326,14 +326,14 @@ def test_commands_of_the_page_about_changes_are_valid() -> None:
 
 
 def test_rows_of_several_bundles_name_theirs_and_of_one_do_not(measured, capsys) -> None:
-    latency_table.table(rows(measured[0]))
+    latency_table.print_rows(list_rows(measured[0]))
     title, head, _, *lines = filter(None, map(str.strip, capsys.readouterr().out.splitlines()))
     assert head.split()[:3] == ["bundle", "file", "quantize"]
     assert [line.split()[:2] for line in lines[:2]] == [
         ["tiny", "onnx-fp32"],
         ["int8", "onnx-int8"],
     ]
-    latency_table.table(rows(measured[0][:1]))
+    latency_table.print_rows(list_rows(measured[0][:1]))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     head = next(at for at, words in enumerate(shown) if words[:2] == ["file", "quantize"])
     title = " ".join(word for words in shown[:head] for word in words)  # may take two lines
@@ -342,42 +342,42 @@ def test_rows_of_several_bundles_name_theirs_and_of_one_do_not(measured, capsys)
 
 
 def test_the_legend_explains_the_columns_that_are_filled(measured, capsys) -> None:
-    (row, _) = rows(measured[0])
-    latency_table.table([replace(row, memory=None, stable=True)])
+    (row, _) = list_rows(measured[0])
+    latency_table.print_rows([replace(row, memory=None, stable=True)])
     assert capsys.readouterr().out.splitlines()[-1].endswith("times in ms, sizes in MB")
-    latency_table.table([replace(row, memory=5_000_000, stable=False)])
+    latency_table.print_rows([replace(row, memory=5_000_000, stable=False)])
     *_, first, second = capsys.readouterr().out.splitlines()
     assert first == "times in ms, sizes in MB; !: see the warnings"
     assert second == "memory: above the empty runtime's"
     skewed = replace(row.median, median=2.0, interval=Interval(1.5, 4.5))
-    latency_table.table([replace(row, median=skewed, stable=True)])
+    latency_table.print_rows([replace(row, median=skewed, stable=True)])
     out = capsys.readouterr().out
     assert "±: half the 95 % interval of the median over processes" in out
     assert re.search(r"2\.00 +1\.50 ", out)
 
 
 def test_warnings_among_several_bundles_name_theirs(measured) -> None:
-    notice = new_notice("samples.few")
-    first, second = rows(measured[0])
+    notice = make_notice("samples.few")
+    first, second = list_rows(measured[0])
     doubted = replace(first, run=first.run.model_copy(update={"notices": (notice,)}))
     calm = replace(second, run=second.run.model_copy(update={"notices": ()}))
-    (line,) = (line for line in latency_table.doubts([doubted, calm]) if "samples" in line)
+    (line,) = (line for line in latency_table.list_doubts([doubted, calm]) if "samples" in line)
     assert " tiny onnx-fp32: " in line
 
 
 def test_the_actual_number_of_processes_is_printed(measured) -> None:
-    (row, _) = rows(measured[0])
+    (row, _) = list_rows(measured[0])
     processes = row.run.processes
     more = row.run.model_copy(update={"processes": (*processes, *processes, *processes)})
-    (_, line) = latency_table.context([replace(row, run=more)])
+    (_, line) = latency_table.describe_context([replace(row, run=more)])
     assert line.startswith("custom plan, 6 × 20 samples; ")
 
 
 def test_cool_does_not_override_quick() -> None:
     options = dict.fromkeys(("official", "threads", "repeats", "pairs", "precision", "cool_wait"))
-    made = plan({**options, "quick": True, "cool": 30.0, "sustained": None})
+    made = make_plan({**options, "quick": True, "cool": 30.0, "sustained": None})
     assert (made.name, made.cool_c, made.repeats) == ("quick", 30.0, 1)
-    made = plan({**options, "quick": False, "cool": 30.0, "sustained": None})
+    made = make_plan({**options, "quick": False, "cool": 30.0, "sustained": None})
     assert made.name == "custom"
 
 
@@ -385,10 +385,10 @@ def test_pairs_set_the_maximum_of_added_pairs() -> None:
     options = dict.fromkeys(
         ("quick", "official", "threads", "repeats", "precision", "cool", "cool_wait", "sustained")
     )
-    assert plan({**options, "pairs": None}).max_pairs == 32
-    made = plan({**options, "pairs": 96})
+    assert make_plan({**options, "pairs": None}).max_pairs == 32
+    made = make_plan({**options, "pairs": 96})
     assert (made.name, made.repeats, made.max_pairs) == ("custom", 3, 96)
-    assert plan({**options, "pairs": 96, "sustained": 1.0}).max_pairs is None
+    assert make_plan({**options, "pairs": 96, "sustained": 1.0}).max_pairs is None
 
 
 def test_versions_of_a_runner_are_distinguished(monkeypatch, capsys) -> None:
@@ -396,7 +396,7 @@ def test_versions_of_a_runner_are_distinguished(monkeypatch, capsys) -> None:
         return RunnerSet("x86_64", "onnx", Path(name), {}, "onnxruntime", "1", 2, 4096, "2.34", "c")
 
     hashes = ("0123456789abcdef", "fedcba9876543210")
-    monkeypatch.setattr(native, "listed", lambda: [built(f"/cache/onnx-{h}") for h in hashes])
+    monkeypatch.setattr(native, "list_runners", lambda: [built(f"/cache/onnx-{h}") for h in hashes])
     assert cli.run(["runner", "list"]) == 0
     out = capsys.readouterr().out
     assert all(one[:8] in out for one in hashes)
@@ -407,8 +407,8 @@ def test_the_list_of_runners_is_not_cut_at_80_columns(monkeypatch, capsys) -> No
         "arm64-v8a", "executorch", Path("/cache/executorch-0123456789abcdef"), {},
         "ai-edge-litert", "2.3.0", 2, 65536, "2.34", "c"
     )  # fmt: skip
-    monkeypatch.setattr(native, "listed", lambda: [runner])
-    monkeypatch.setattr(terminal, "console", lambda *_: Console(width=80, file=sys.stdout))
+    monkeypatch.setattr(native, "list_runners", lambda: [runner])
+    monkeypatch.setattr(terminal, "make_console", lambda *_: Console(width=80, file=sys.stdout))
     assert cli.run(["runner", "list"]) == 0
     out = capsys.readouterr().out
     assert "…" not in out

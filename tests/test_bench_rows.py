@@ -94,7 +94,7 @@ def altered(
 
 def test_slower_int8_gives_a_notice(measured) -> None:
     tiny, int8 = measured[0]
-    table = rows.rows([altered(tiny, 1.0), altered(int8, 2.0)])
+    table = rows.list_rows([altered(tiny, 1.0), altered(int8, 2.0)])
     (printed,) = rows.find_slower_than_float(table)
     assert printed.code == "int8.slower-on-desktop"
     assert render(printed).startswith(
@@ -107,24 +107,28 @@ def test_slower_int8_gives_a_notice(measured) -> None:
         context = run.context.model_copy(update={"machine": "aarch64"})
         runs = (run.model_copy(update={"context": context}),)
         arm.append(result.model_copy(update={"runs": runs}))
-    (printed,) = rows.find_slower_than_float(rows.rows(arm))
+    (printed,) = rows.find_slower_than_float(rows.list_rows(arm))
     assert render(printed).endswith("(medians: 11.00 and 5.50 ms)")
-    (printed,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
+    (printed,) = rows.find_slower_than_float(
+        rows.list_rows([altered(tiny, 1.0), altered(int8, 1.0005)])
+    )
     assert render(printed).startswith(
         "int8 onnx-int8 static is 1.0× slower"
     )  # 0.05 %, in each of three rounds
     uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
-    (printed,) = rows.find_slower_than_float(rows.rows(uneven))
+    (printed,) = rows.find_slower_than_float(rows.list_rows(uneven))
     assert render(printed).startswith(
         "int8 onnx-int8 static is not faster than tiny onnx-fp32 here (medians: "
     )
     few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
-    (printed,) = rows.find_slower_than_float(rows.rows(few))
+    (printed,) = rows.find_slower_than_float(rows.list_rows(few))
     assert render(printed).startswith(
         "int8 onnx-int8 static took 2.0× the time of tiny onnx-fp32 here in quiet moments"
     )
     assert "fewer than 3 processes do not tell" in render(printed)
-    assert rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
+    assert (
+        rows.find_slower_than_float(rows.list_rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
+    )
 
 
 def test_int8_of_a_bundle_with_a_float_file_is_compared_with_that(measured) -> None:
@@ -132,9 +136,9 @@ def test_int8_of_a_bundle_with_a_float_file_is_compared_with_that(measured) -> N
     fast = altered(tiny, 1.0).runs[0]
     both = int8.model_copy(update={"runs": (altered(tiny, 1.5).runs[0], int8.runs[0])})
     alone = tiny.model_copy(update={"runs": (fast,)})
-    (printed,) = rows.find_slower_than_float(rows.rows([alone, both]))
+    (printed,) = rows.find_slower_than_float(rows.list_rows([alone, both]))
     assert render(printed).startswith("int8 onnx-int8 static is 1.3× slower than int8 onnx-fp32 ")
-    (printed,) = rows.find_slower_than_float(rows.rows([both]))
+    (printed,) = rows.find_slower_than_float(rows.list_rows([both]))
     assert render(printed).startswith("onnx-int8 static is 1.3× slower than onnx-fp32 ")
 
 
@@ -144,7 +148,7 @@ def test_int8_of_a_bundle_with_a_float_file_is_compared_with_that(measured) -> N
 )
 def test_int8_is_compared_only_with_float_of_the_same_format(measured, changed) -> None:
     tiny, int8 = measured[0]
-    table = rows.rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
+    table = rows.list_rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
     assert rows.find_slower_than_float(table) == []
 
 
@@ -155,20 +159,20 @@ def test_rows_of_one_measurement_are_compared_per_round(measured) -> None:
     slow = altered(tiny, *weather)
     ((one,), (other,)) = (slow.runs, fast.runs)
     assert rounds.is_paired(one, other)
-    assert rounds.speedup(one, other).clear
+    assert rounds.compute_speedup(one, other).clear
     for apart in (
         altered(tiny, *weather, plan=Plan(cpus="3")),
         altered(tiny, *weather, 1.0),
     ):
         assert not rounds.is_paired(apart.runs[0], other)
-        assert not rounds.speedup(apart.runs[0], other).clear
+        assert not rounds.compute_speedup(apart.runs[0], other).clear
 
 
 def test_speed_up_is_relative_to_the_reference(measured) -> None:
     tiny, int8 = measured[0]
-    table = rows.rows([altered(tiny, 4.0, format="reference"), altered(int8, 1.0)])
-    speedup = rows.against_reference(table[1], table)
+    table = rows.list_rows([altered(tiny, 4.0, format="reference"), altered(int8, 1.0)])
+    speedup = rows.compare_with_reference(table[1], table)
     assert speedup is not None
     assert speedup.ratio == pytest.approx(4, rel=1e-3)
-    assert rows.against_reference(table[0], table) is None
-    assert rows.against_reference(table[1], table[1:]) is None
+    assert rows.compare_with_reference(table[0], table) is None
+    assert rows.compare_with_reference(table[1], table[1:]) is None

@@ -95,10 +95,10 @@ def test_json_rows_have_the_drop_and_the_reason():
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 7, 8])
 def test_pictures_are_those_of_kit_eval(limit):
-    from kit.tasks.image_classification.evaluation import spread
+    from kit.tasks.image_classification.evaluation import sample_evenly
 
     things = list(range(7))
-    assert inputs.evenly(things, limit) == spread(things, limit)
+    assert inputs.evenly(things, limit) == sample_evenly(things, limit)
 
 
 def test_calibration_pictures_and_their_copies_are_not_evaluated(tmp_path):

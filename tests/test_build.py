@@ -92,7 +92,9 @@ def test_golden_answers_are_reproducible(small):
     assert set(outputs) == {"reference", "lite-int8", "executorch-int8", "onnx-int8"}
     for name, (file,) in outputs.items():
         session = formats.get_format(name.partition("-")[0]).load(small.file(name), 1)
-        ratio = comparison.sqnr_db(np.load(small.path / file), answer_images(session, golden))
+        ratio = comparison.compute_sqnr_db(
+            np.load(small.path / file), answer_images(session, golden)
+        )
         assert ratio is None or ratio > (30 if name == "reference" else 12), name
 
 
@@ -112,7 +114,7 @@ def test_an_unchanged_recipe_comes_from_the_cache_without_torch(named, tmp_path)
 def test_a_damaged_cache_entry_is_rebuilt(tmp_path):
     recipe = kit.make_recipe(SMALL_NET, **TINY)
     made = kit.build(recipe, tmp_path / "made")
-    (kept,) = [p for p in cache.folder().iterdir() if loading.load_bundle(p).hash == made.hash]
+    (kept,) = [p for p in cache.get_folder().iterdir() if loading.load_bundle(p).hash == made.hash]
     with (kept / "model-int8.ptl").open("r+b") as file:
         file.write(b"xxxx")
     stages, threads = [], torch.get_num_threads()
@@ -341,8 +343,8 @@ def test_runtimes_agree_with_their_graph_on_real_pictures(official, tmp_path):
         pytest.skip("../shared/data/imagenet-500.zip is not here")
     from kit.images import preprocess, sets
 
-    chosen = sets.sample(sets.open_set(pictures), 50, 1)
-    images = preprocess.batch(chosen.pictures, official.manifest.preprocessing)
+    chosen = sets.sample_pictures(sets.open_set(pictures), 50, 1)
+    images = preprocess.make_batch(chosen.pictures, official.manifest.preprocessing)
     answers = {
         name: answer_images(formats.get_format(name).load(official.file(name), 1), images).argmax(1)
         for name in ("lite", "executorch", "onnx")

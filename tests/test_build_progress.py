@@ -25,7 +25,7 @@ def clock(monkeypatch):
 
 def test_a_long_stage_reports_progress_every_few_seconds(clock):
     work: list[str] = []
-    step = build_state.shares(work.append, "rounding")
+    step = build_state.make_reporter(work.append, "rounding")
     for second, done in ((1, 0.1), (4.9, 0.25), (5, 0.5), (9.9, 0.6), (12, 0.75), (30, 1.0)):
         clock.now = 100.0 + second
         step(done)

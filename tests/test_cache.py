@@ -60,7 +60,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
 
     def change(fields) -> None:
         fields["recipe"], fields["recipe_hash"] = made, made.hash
-        fields["tools"] = cache.tool_versions(made)
+        fields["tools"] = cache.read_tool_versions(made)
         fields["weights"] = Source(source="file alpha.pth", sha256="12")
         fields["calibration"] = Calibration(
             source="alpha-set", images=1, sha256="2", worst_layer="x", outside=0.1
@@ -100,7 +100,7 @@ def test_a_cached_user_model_gets_the_name_of_the_current_build(tiny_bundle, tmp
     def change(fields) -> None:
         fields["recipe"], fields["recipe_hash"] = alpha, alpha.hash
         fields["weights"] = Source(source=f"own model {alpha.model}", sha256="1")
-        fields["calibration"], fields["tools"] = None, cache.tool_versions(alpha)
+        fields["calibration"], fields["tools"] = None, cache.read_tool_versions(alpha)
 
     cache.keep(KEY, rewrite(tiny_bundle, tmp_path / "built", {}, change).path)
     assert take(tmp_path / "new", beta, "beta", None)
@@ -148,10 +148,10 @@ def age(entry: Path) -> None:
 
 @pytest.mark.parametrize("change", [damage, lose, exchange, age])
 def test_an_invalid_entry_is_removed(kept, tmp_path, change):
-    change(cache.folder() / KEY)
+    change(cache.get_folder() / KEY)
     assert not take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert list((tmp_path / "new").iterdir()) == []
-    assert list(cache.folder().iterdir()) == []
+    assert list(cache.get_folder().iterdir()) == []
 
 
 def test_an_entry_with_other_weights_is_not_taken(kept, tmp_path):
@@ -159,18 +159,18 @@ def test_an_entry_with_other_weights_is_not_taken(kept, tmp_path):
 
 
 def test_a_file_that_is_not_listed_is_not_copied(kept, tmp_path):
-    (cache.folder() / KEY / "evil.sh").write_text("rm -rf /")
+    (cache.get_folder() / KEY / "evil.sh").write_text("rm -rf /")
     assert take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert not (tmp_path / "new" / "evil.sh").exists()
 
 
 @pytest.mark.parametrize("name", [".", KEY, f"{KEY}/model-fp32.onnx", f"{KEY}/golden"])
 def test_entries_writable_by_others_are_ignored_with_a_notice(kept, tmp_path, name):
-    path = cache.folder() / name
+    path = cache.get_folder() / name
     path.chmod(path.stat().st_mode | stat.S_IWGRP)
     assert not take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert notices == [f"the cache is not used: others can write to {path}"]
-    assert (cache.folder() / KEY).is_dir(), "an entry that others can write is not removed"
+    assert (cache.get_folder() / KEY).is_dir(), "an entry that others can write is not removed"
 
 
 def test_entries_created_with_an_open_umask_are_usable(tiny_bundle, tmp_path):
@@ -179,7 +179,7 @@ def test_entries_created_with_an_open_umask_are_usable(tiny_bundle, tmp_path):
         cache.keep(KEY, tiny_bundle.path)
     finally:
         os.umask(before)
-    assert cache.find_writable_by_others(cache.folder() / KEY) is None
+    assert cache.find_writable_by_others(cache.get_folder() / KEY) is None
 
 
 def test_permissions_of_a_copy_follow_the_umask(kept, tmp_path):
@@ -199,7 +199,7 @@ def test_a_full_disk_raises_and_keeps_the_entry(kept, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "copy_bundle", full)
     with pytest.raises(OSError, match="No space left on device"):
         take(tmp_path / "new", sources("alpha"), "alpha-set")
-    assert (cache.folder() / KEY).is_dir()
+    assert (cache.get_folder() / KEY).is_dir()
 
 
 WRITER = """
@@ -209,7 +209,7 @@ from kit import cache
 from kit.files import temporary
 for _ in range(int(sys.argv[3])):
     cache.keep(sys.argv[1], Path(sys.argv[2]))
-    temporary.remove_folder(cache.folder() / sys.argv[1])
+    temporary.remove_folder(cache.get_folder() / sys.argv[1])
 """
 
 
@@ -231,4 +231,4 @@ def test_concurrent_reads_and_writes_give_complete_bundles(kept, tmp_path):
             break
     assert [writer.wait() for writer in writers] == [0, 0]
     assert taken > 0
-    assert [p.name for p in cache.folder().iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in cache.get_folder().iterdir() if p.name.startswith(".")] == []

@@ -9,8 +9,8 @@ from kit.tasks.image_classification import golden
 
 def test_sqnr_by_hand():
     signal = np.array([[3.0, 4.0]], np.float32)
-    assert comparison.sqnr_db(signal, signal) is None
-    assert comparison.sqnr_db(signal, signal + np.float32(0.5)) == pytest.approx(
+    assert comparison.compute_sqnr_db(signal, signal) is None
+    assert comparison.compute_sqnr_db(signal, signal + np.float32(0.5)) == pytest.approx(
         10 * np.log10(25 / 0.5), abs=1e-6
     )
 

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from kit import cli, cost
-from kit.cost import CONV_1X1, CONV_3X3, DEPTHWISE, KINDS, LINEAR, OTHER
+from kit.cost.layers import CONV_1X1, CONV_3X3, DEPTHWISE, KINDS, LINEAR, OTHER
 from kit.json_outputs import read_output
 from kit.models import get_model, list_models
 
@@ -27,7 +27,7 @@ def millions(value: int, digits: int = 0) -> float:
 
 @pytest.fixture(scope="module")
 def v1():
-    return cost.of("mobilenet_v1")
+    return cost.compute_cost("mobilenet_v1")
 
 
 def test_v1_costs_match_table_4(v1):
@@ -82,7 +82,7 @@ def test_stem_of_v1_shows_the_misprint_of_table_2(v1):
     ("width", "multiply_adds", "parameters"), [(0.75, 325, 2.6), (0.5, 149, 1.3), (0.25, 41, 0.5)]
 )
 def test_widths_of_v1_match_table_6(width, multiply_adds, parameters):
-    total = cost.of("mobilenet_v1", width=width).total
+    total = cost.compute_cost("mobilenet_v1", width=width).total
     assert millions(total.multiply_adds) == multiply_adds
     assert millions(total.parameters, 1) == parameters
 
@@ -90,14 +90,14 @@ def test_widths_of_v1_match_table_6(width, multiply_adds, parameters):
 @pytest.mark.parametrize(("resolution", "multiply_adds"), [(192, 418), (160, 290), (128, 186)])
 def test_resolutions_of_v1_match_table_7(v1, resolution, multiply_adds):
     """To the million: at 160 pixels 290.7 M are printed as 290."""
-    total = cost.of("mobilenet_v1", resolution).total
+    total = cost.compute_cost("mobilenet_v1", resolution).total
     assert total.multiply_adds == pytest.approx(multiply_adds * 1e6, abs=0.7e6)
     assert total.parameters == v1.total.parameters
 
 
 def test_v2_costs_match_its_paper():
     """300 M and 3.4 M: the paper cuts the digits off, 300.8 and 3.47 would round up."""
-    total = cost.of("mobilenet_v2").total
+    total = cost.compute_cost("mobilenet_v2").total
     assert int(total.multiply_adds / 1e6) == 300
     assert int(total.parameters / 1e5) / 10 == 3.4
 
@@ -106,7 +106,7 @@ def test_v2_costs_match_its_paper():
 @pytest.mark.parametrize("name", MEMBERS)
 def test_totals_equal_an_independent_count(name, resolution):
     """Sizes of weights and of outputs, read by forward hooks on the unfolded network."""
-    result = cost.of(name, resolution)
+    result = cost.compute_cost(name, resolution)
     with torch.device("meta"):
         model = get_model(name).build(1.0, 1000)
         counted = []
@@ -128,7 +128,7 @@ def test_totals_equal_an_independent_count(name, resolution):
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_depthwise_convolution_is_paired_with_its_1x1(name, resolution):
     """Also behind a squeeze-and-excite gate, and where a map is a single pixel."""
-    result = cost.of(name, resolution, width=0.5)
+    result = cost.compute_cost(name, resolution, width=0.5)
     depthwise = [x for x in result.layers if x.kind == DEPTHWISE]
     mixing = [x for x in result.layers if x.mixes]
     assert [x.mixes for x in mixing] == [x.name for x in depthwise]
@@ -302,4 +302,4 @@ def test_a_model_that_needs_more_pixels_is_reported(monkeypatch):
     larger = replace(family, spec=replace(family.spec, min_resolution=75))
     monkeypatch.setattr(mobilenet_v1, "FAMILY", larger)
     with pytest.raises(RecipeError, match="resolution = 64: mobilenet_v1 needs 75 or more"):
-        cost.of("mobilenet_v1", 64)
+        cost.compute_cost("mobilenet_v1", 64)

@@ -509,7 +509,7 @@ def test_predict_shows_boxes_in_pixels_of_the_picture(
 def test_a_gate_keeps_the_map(built, shapes, tmp_path, evaluated_here):
     recipe, task = built.manifest.recipe, get_task(built.manifest.task)
     gate = _gate.Gate(max_drop=5.0, min_agreement=90.0)
-    pictures = _gate.pictures(gate, recipe, task.open_calibration(recipe))
+    pictures = _gate.open_pictures(gate, recipe, task.open_calibration(recipe))
     assert pictures.labelled
     folder = tmp_path / "passed"
     shutil.copytree(built.path, folder)
@@ -521,9 +521,9 @@ def test_a_gate_keeps_the_map(built, shapes, tmp_path, evaluated_here):
     empty.mkdir()
     Image.new("RGB", (SIDE, SIDE)).save(empty / "black.png")
     with pytest.raises(RecipeError, match="no mAP@50:95 to drop"):
-        _gate.pictures(replace(gate, images=empty), recipe, task.open_calibration(recipe))
+        _gate.open_pictures(replace(gate, images=empty), recipe, task.open_calibration(recipe))
     nothing = _gate.Gate(min_agreement=90.0, images=empty)
-    black = _gate.pictures(nothing, recipe, task.open_calibration(recipe))
+    black = _gate.open_pictures(nothing, recipe, task.open_calibration(recipe))
     with pytest.raises(VerificationFailed, match="finds nothing in 1 pictures"):
         _gate.enforce_gate(nothing, black, folder, lambda _: None, all_or_nothing=True)
 

@@ -29,7 +29,7 @@ from kit.devices import adb
 from kit.devices.storage import BLOBS, CHECKED
 from kit.errors import DeviceError, RunError, UsageError
 from kit.manifest.schema import Golden, Manifest
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.results import store
 from kit.results.latency import LatencyResult
 from kit.runners import native, protocol
@@ -132,7 +132,7 @@ def test_the_wait_for_a_cool_device_is_bounded_and_reported(device, tiny_bundle,
     (run,) = on(device, tiny_bundle, plan).runs
     assert 1.2 <= run.processes[0].waited < 20
     assert run.processes[0].conditions[-1].temperature_c == 45.0
-    assert new_notice("device.warm", temperature=45.0, limit=38.0) in run.notices
+    assert make_notice("device.warm", temperature=45.0, limit=38.0) in run.notices
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_a_thermal_status_is_a_warning(device, tiny_bundle):
     device.state.set(thermal_status=3)
     plan = QUICK.model_copy(update={"cool_seconds": 0.0})
     (run,) = on(device, tiny_bundle, plan).runs
-    assert new_notice("device.thermal-status", statuses=("severe",)) in run.notices
+    assert make_notice("device.thermal-status", statuses=("severe",)) in run.notices
 
 
 def test_a_device_that_tells_nothing_is_measured(device, tiny_bundle):
@@ -183,7 +183,7 @@ def test_cores_that_the_kernel_leaves_out_are_reported(device, tiny_bundle):
     before = present.read_text()
     present.write_text(f"0-{count + 1}\n")  # two that are switched off
     with opened(device.serial) as one:
-        mask = cores.mask(f"{(4 << count) - 1:x}", one.clusters)
+        mask = cores.make_mask(f"{(4 << count) - 1:x}", one.clusters)
     present.write_text(before)
     (run,) = on(device, tiny_bundle, QUICK.model_copy(update={"cpus": mask})).runs
     real = f"{(1 << count) - 1:x}"
@@ -220,7 +220,7 @@ def test_operators_of_a_profile(device, tiny_bundle):
 
 def test_a_sweep_recommends_what_it_measured(device, tiny_bundle):
     with opened(device.serial) as one:
-        tried = sweep.settings(one)
+        tried = sweep.list_settings(one)
         (actual,) = sweep.sweep([tiny_bundle], ["onnx"], QUICK, one, lambda *_: None)
     assert [(run.plan.threads, bool(run.plan.cpus)) for run in actual.runs] == [
         (setting.threads, setting.cpus != "all") for setting in tried
@@ -232,10 +232,10 @@ def test_a_sweep_recommends_what_it_measured(device, tiny_bundle):
 
 @pytest.mark.slow
 def test_minutes_of_a_sustained_run(device, tiny_bundle):
-    plan = sustained.plan(0.6 / 60, QUICK)
+    plan = sustained.make_plan(0.6 / 60, QUICK)
     (run,) = on(device, tiny_bundle, plan).runs
     (process,) = run.processes
-    actual = sustained.minutes(process, length=0.2)
+    actual = sustained.split_minutes(process, length=0.2)
     assert 2 <= len(actual) <= 3
     assert [one.number for one in actual] == list(range(1, len(actual) + 1))
     assert sum(one.count for one in actual) == len(process.samples_ns)
@@ -275,7 +275,7 @@ def test_devices_are_measured_at_once(device, clean_device, tiny_bundle):
             inside.wait(60)
             return measure.measure(tiny_bundle, ["onnx"], QUICK, device=one)
 
-    outcomes = fleet.each([one.serial for one in two], work)
+    outcomes = fleet.run_each([one.serial for one in two], work)
     assert [o.error for o in outcomes] == [None, None]
     assert [o.result.runs[0].device.serial for o in outcomes if o.result] == [
         one.serial for one in two

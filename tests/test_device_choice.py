@@ -16,27 +16,27 @@ pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_no_device_is_reported():
-    for call in (selection.serials, selection.open_transport):
+    for call in (selection.choose_serials, selection.open_transport):
         with pytest.raises(DeviceError, match="no device is connected") as caught:
             call(None)
         assert "HOST:PORT" in caught.value.hint
     with pytest.raises(DeviceError, match="no device is connected"):
-        selection.serials("all")
+        selection.choose_serials("all")
 
 
 def test_two_devices_need_a_choice(x86_64_device, clean_device, adb_server, monkeypatch):
     first = adb_server.connect(x86_64_device.serial)
-    assert selection.serials(None) == [first]
+    assert selection.choose_serials(None) == [first]
     second = adb_server.connect(clean_device.serial)
     with pytest.raises(DeviceError, match="there are 2 devices") as caught:
         selection.open_transport(None)
     assert first in caught.value.message
     assert second in caught.value.message
-    assert sorted(selection.serials("all")) == sorted([first, second])
-    assert selection.serials(f"{second}, {first},{second}") == [second, first]
+    assert sorted(selection.choose_serials("all")) == sorted([first, second])
+    assert selection.choose_serials(f"{second}, {first},{second}") == [second, first]
     monkeypatch.setenv("ANDROID_SERIAL", second)
     assert selection.open_transport(None).serial == second
-    assert selection.serials(first) == [first]
+    assert selection.choose_serials(first) == [first]
 
 
 @pytest.mark.parametrize("serial", [*NAMES, "x" * 5000, "R58M123", "127.0.0.1:0", "[::1]", ":5555"])
@@ -51,7 +51,7 @@ def test_unknown_serial_is_reported_with_those_there_are(x86_64_device, adb_serv
 def test_choice_of_nothing_is_reported():
     for choice in ("", ",", " , "):
         with pytest.raises(UsageError, match="names no device"):
-            selection.serials(choice)
+            selection.choose_serials(choice)
 
 
 @pytest.mark.parametrize("serial", ["127.0.0.1:{}", "localhost:{}"])
@@ -98,7 +98,7 @@ def test_what_is_no_server_is_reported(monkeypatch, answer):
     with peer(answer) as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         with pytest.raises(DeviceError, match="adb server"):
-            selection.listed()
+            selection.list_devices()
 
 
 def test_device_with_pairing_is_reported():
@@ -123,7 +123,7 @@ def test_device_with_pairing_is_reported():
 )
 def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, result):
     monkeypatch.setenv(name, value)
-    assert server_transport.address() == result
+    assert server_transport.choose_address() == result
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, result):
 def test_address_of_no_server_is_reported(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=name):
-        selection.listed()
+        selection.list_devices()
 
 
 class Listing:
@@ -153,7 +153,7 @@ class Listing:
 
 def test_a_phone_that_was_just_plugged_in_is_waited_for(monkeypatch):
     server = Listing("offline", "authorizing", "device")
-    monkeypatch.setattr(server_transport, "running", lambda: server)
+    monkeypatch.setattr(server_transport, "find_server", lambda: server)
     monkeypatch.setattr(selection, "LOOK_PAUSE", 0.01)
     assert selection.open_transport("R58M123").serial == "R58M123"
     monkeypatch.setattr(selection, "PASSING_SECONDS", 0.1)

@@ -99,7 +99,7 @@ def test_a_clock_that_jumps_there_changes_no_number(device, tiny_bundle, monkeyp
     seconds = [c.seconds for c in process.conditions]
     assert len(seconds) > 3
     assert all(0 < b - a < 10 for a, b in pairwise([0.0, *seconds]))
-    assert sum(minute.count for minute in sustained.minutes(process, 0.5)) == len(
+    assert sum(minute.count for minute in sustained.split_minutes(process, 0.5)) == len(
         process.samples_ns
     )
     assert run.golden_max_abs < 1e-5
@@ -145,7 +145,7 @@ def child(code: str, folder: Path, *arguments: str):
         one.kill()
 
 
-KIT = "from kit.cli import entry; entry()"
+KIT = "from kit.cli import run_command; run_command()"
 
 
 def test_a_clock_that_jumps_here_changes_no_number(device, tiny_bundle, tmp_path):

@@ -29,7 +29,7 @@ def list_foreign_errors() -> list[type[Exception]]:
 def test_every_foreign_error_becomes_ours(kind):
     arguments = {"DeviceAuthError": 1, "UsbReadFailedError": 2, "AdbInstallError": 1}
     exc = kind(*["said"] * arguments.get(kind.__name__, 0))
-    with pytest.raises(DeviceError) as caught, foreign_errors.mapped("serial-7"):
+    with pytest.raises(DeviceError) as caught, foreign_errors.translate_errors("serial-7"):
         raise exc
     assert "serial-7" in caught.value.message
     assert caught.value.hint
@@ -44,7 +44,7 @@ def test_the_walk_meets_the_errors_it_is_for():
 
 def test_errors_of_ours_and_bugs_pass():
     for exc in (UsageError("a", "b"), ZeroDivisionError("a bug")):
-        with pytest.raises(type(exc)) as caught, foreign_errors.mapped("x"):
+        with pytest.raises(type(exc)) as caught, foreign_errors.translate_errors("x"):
             raise exc
         assert caught.value is exc
     assert issubclass(DeviceLost, KitError)

@@ -26,7 +26,7 @@ def work(serial, stop):
 
 
 def test_an_error_that_nobody_foresaw_is_one_outcome_of_many():
-    outcomes = fleet.each(DEVICES.split(","), work)
+    outcomes = fleet.run_each(DEVICES.split(","), work)
     assert [o.serial for o in outcomes] == DEVICES.split(",")
     assert [o.result for o in outcomes] == ["good", None, None, "better"]
     bad, gone = outcomes[1].error, outcomes[2].error
@@ -50,7 +50,7 @@ def test_ctrl_c_ends_all_and_is_no_outcome(monkeypatch):
 
     monkeypatch.setattr(fleet, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fleet.each(["a", "b"], wait)
+        fleet.run_each(["a", "b"], wait)
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -138,7 +138,7 @@ def test_packets_of_streams_that_nobody_opened_are_dropped(size: int) -> None:
 
     script = (
         "import sys\nfrom kit.devices import direct_transport\nfrom kit.errors import DeviceLost\n"
-        "one = direct_transport.over_tcp('d', '127.0.0.1', int(sys.argv[1]))\n"
+        "one = direct_transport.make_tcp_transport('d', '127.0.0.1', int(sys.argv[1]))\n"
         "try:\n    one.shell('true', timeout=3)\nexcept DeviceLost as exc:\n    print(exc)\n"
     )
     with hostile.daemon(flood) as port:
@@ -155,7 +155,7 @@ def test_a_packet_that_trickles_does_not_move_the_deadline() -> None:
             time.sleep(0.05)
 
     with hostile.daemon(trickle) as port:
-        one = direct_transport.over_tcp("d", "127.0.0.1", port)
+        one = direct_transport.make_tcp_transport("d", "127.0.0.1", port)
         with closing(one), pytest.raises(DeviceLost, match="did not end within 1 s"):
             one.shell("true", timeout=1)
 
@@ -226,7 +226,7 @@ def test_a_file_that_is_too_large_is_refused(announced, data, words, reach, tmp_
 
 
 def test_a_file_that_trickles_does_not_move_the_deadline(reach, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.devices.stream_transport.transfer_seconds", lambda size: 1.0)
+    monkeypatch.setattr("kit.devices.stream_transport.compute_transfer_seconds", lambda size: 1.0)
     with adb_server(sync=sending(1 << 30, b"x", again=True)) as port:
         transport = reach(port)
         with pytest.raises(DeviceLost, match="a transfer did not end within 1 s"):
@@ -235,7 +235,7 @@ def test_a_file_that_trickles_does_not_move_the_deadline(reach, tmp_path, monkey
 
 
 def test_a_large_file_has_time_on_a_slow_network() -> None:
-    assert timeouts.transfer_seconds(210_000_000) > 210_000_000 / 500_000  # a Lite runner
+    assert timeouts.compute_transfer_seconds(210_000_000) > 210_000_000 / 500_000  # a Lite runner
 
 
 # parsers ---------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ WORDS = {
     "seccomp": ["Seccomp:" + " " * N + "x", "Seccomp:\n" * N, "\n" * N],
     "devices": ["\t" * N, "a\tb\n" * N, "a" * N + "\t"],
     "decimal": [" " * N, "1" * N, "1." + "1" * N, "1." * N],
-    "whole": ["1" * N, "-" * N, " " * N],
+    "integer": ["1" * N, "-" * N, " " * N],
     "soc": ["Hardware:a" + " " * N + "b", "Hardware" + " " * N, "Hardware : " + " a" * N],
     "clocks": ["0-9999:1\n" * N, "1 " * N + "\n", "1:1\n" * N, "1:\n" * N, ",".join("12" * N)],
     "condition": ["==kit:condition a\n" * N, "==kit:condition " + "a" * N + "!", "1\n" * N],
@@ -275,13 +275,13 @@ WORDS = {
     "denied": ["Permission Denial: starting Intent " * N],
 }
 CALLS = {
-    "soc": "lambda text: parsing.soc({}, text)",
-    "clocks": "lambda text: parsing.clusters(range(8), text, text)",
+    "soc": "lambda text: parsing.parse_soc({}, text)",
+    "clocks": "lambda text: parsing.parse_clusters(range(8), text, text)",
     "condition": "condition.parse",
     "split": "facts.split",
     "held": "locking.parse_held",
     "runner line": "protocol.parse",
-    "denied": "device.lacking_permission",
+    "denied": "device.find_lacking_permission",
     "app record": "record.read",
 }
 
@@ -298,7 +298,7 @@ def parsed() -> tuple[list[str], str]:
     )
     for name in WORDS:
         script += (
-            f"parse = {CALLS.get(name, f'parsing.{name}')}\n"
+            f"parse = {CALLS.get(name, f'parsing.parse_{name}')}\n"
             f"for text in WORDS[{name!r}]:\n    try:\n        parse(text)\n"
             "    except KitError:\n        pass\n"
             f"print({name!r}, flush=True)\n"

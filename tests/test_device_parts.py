@@ -107,13 +107,13 @@ PHONE = (LITTLE, MIDDLE, BIG)
     [("", ""), ("all", ""), ("big", "80"), ("little", "f"), ("F0", "f0"), ("0x0f", "f")],
 )
 def test_a_mask(text, expected):
-    assert cores.mask(text, PHONE) == expected
+    assert cores.make_mask(text, PHONE) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "0x", "0x0", "g", "-1", "1 2", "huge", "1_0", "٣"])
 def test_no_mask(text):
     with pytest.raises(UsageError, match="is no mask of cores"):
-        cores.mask(text, PHONE)
+        cores.make_mask(text, PHONE)
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_no_mask(text):
 )
 def test_a_mask_of_cores_that_do_not_exist(text, words):
     with pytest.raises(UsageError, match=words) as caught:
-        cores.mask(text, PHONE)
+        cores.make_mask(text, PHONE)
     assert "like ff for all" in caught.value.hint
-    assert cores.mask(text, ()) == text  # a device that does not tell its cores
+    assert cores.make_mask(text, ()) == text  # a device that does not tell its cores
 
 
 def test_cores_as_text():
-    assert cores.numbers("d07") == (0, 1, 2, 8, 10, 11)
-    assert cores.spans((11, 0, 1, 2, 8, 10)) == "0-2, 8, 10-11"
+    assert cores.list_cores("d07") == (0, 1, 2, 8, 10, 11)
+    assert cores.format_spans((11, 0, 1, 2, 8, 10)) == "0-2, 8, 10-11"
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,15 @@ def test_cores_that_were_not_given_are_a_warning(asked, given, words, mask):
 )
 def test_one_kind_of_core_has_no_big_ones(clusters):
     with pytest.raises(UsageError, match="only one kind of core"):
-        cores.mask("big", clusters)
+        cores.make_mask("big", clusters)
 
 
 def test_what_a_sweep_tries():
-    assert cores.choices(PHONE) == {"all": 8, "big": 1}
-    assert cores.choices((LITTLE,)) == {"all": 4}
-    tried = sweep.settings(SimpleNamespace(clusters=(LITTLE, Cluster(cpus=(4, 5), max_mhz=2000))))
+    assert cores.list_choices(PHONE) == {"all": 8, "big": 1}
+    assert cores.list_choices((LITTLE,)) == {"all": 4}
+    tried = sweep.list_settings(
+        SimpleNamespace(clusters=(LITTLE, Cluster(cpus=(4, 5), max_mhz=2000)))
+    )
     assert [(one.threads, one.cpus) for one in tried] == [
         (1, "all"),
         (2, "all"),
@@ -236,7 +238,7 @@ def test_minutes():
         at(80.0, 41.0, (500.0,), "light"),
         at(125.0, 40.0, (700.0,), "moderate"),
     ]
-    one, two = sustained.minutes(process(samples, conditions))
+    one, two = sustained.split_minutes(process(samples, conditions))
     assert (one.number, one.count, one.median, one.p90) == (1, 60, 1000.0, 1000.0)
     assert (one.temperature_c, one.mhz, one.thermal_status) == (33.0, 1500.0, "none")
     assert (two.number, two.count, two.median) == (2, 40, 1500.0)
@@ -249,14 +251,14 @@ def test_minutes():
     [(119, [True, True]), (110, [True, False]), (59, [True]), (30, [False]), (121, [True] * 2)],
 )
 def test_a_part_of_a_minute_is_no_minute(seconds, whole):
-    result = sustained.minutes(process([10**8] * 10 * seconds))
+    result = sustained.split_minutes(process([10**8] * 10 * seconds))
     assert [one.whole for one in result][: len(whole)] == whole
     assert all(not one.whole for one in result[len(whole) :])  # time between samples is not in them
 
 
 def test_a_minute_without_a_sample_keeps_its_number():
     samples = [10**9, 150 * 10**9, 10**9]
-    assert [one.number for one in sustained.minutes(process(samples))] == [1, 3]
+    assert [one.number for one in sustained.split_minutes(process(samples))] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ def test_throttling_in_words(medians, rest, words):
         sustained.Minute(number, 1, median, median, None, None, None, number <= len(medians))
         for number, median in enumerate([*medians, *rest], 1)
     ]
-    assert sustained.verdict(result) == words
+    assert sustained.describe_throttling(result) == words
 
 
 # pairs ------------------------------------------------------------------------------------

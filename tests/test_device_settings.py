@@ -128,7 +128,7 @@ def test_what_cannot_be_put_back_is_reported_and_stays_written_down(device, caps
 def test_a_mode_that_the_device_lacks_leaves_no_journal_after_a_kill(device):
     device.state.set(fixed_performance="unsupported")
     with connected(device.serial) as transport:
-        script = device_settings.script_change(device_settings.fix_performance()).partition(
+        script = device_settings.make_change_script(device_settings.fix_performance()).partition(
             "; if {"
         )[0]
         ask(transport, f"mkdir -p /data/local/tmp/kit; {script}")  # killed before the change

@@ -28,14 +28,14 @@ def files(tmp_path):
     for name, size in {"a b.bin": 300_000, "$(id)\n-ü": 7}.items():
         file = tmp_path / name
         file.write_bytes(os.urandom(size))
-        result[name] = storage.blob(file)
+        result[name] = storage.make_blob(file)
     return result
 
 
 def large(tmp_path: Path, size: int) -> dict[str, storage.Blob]:
     file = tmp_path / "large"
     file.write_bytes(os.urandom(size))
-    return {"large": storage.blob(file)}
+    return {"large": storage.make_blob(file)}
 
 
 def inside(device) -> dict[str, int]:
@@ -184,7 +184,7 @@ def test_a_set_of_links_is_made_whole_again(device, tmp_path):
     blobs = {}
     for name in names:
         (tmp_path / name).write_text(name)
-        blobs[name] = storage.blob(tmp_path / name)
+        blobs[name] = storage.make_blob(tmp_path / name)
     with connected(device.serial) as transport:
         store = Store(transport)
         store.put(blobs)

@@ -36,7 +36,7 @@ def test_whole_old_phone_behind_a_banner():
     }
     banner = "** Property of ACME **\r\n[ro.product.model]: [not this]\r\n"
     whole = output(printed, banner).replace("\r\n", "\n").replace("\n", "\r\n")
-    result = facts.facts("FA6AB0301234", facts.split(whole))
+    result = facts.parse_facts("FA6AB0301234", facts.split(whole))
     assert (result.kind, result.model, result.android, result.api) == (
         "phone",
         "Google Pixel XL",
@@ -59,7 +59,7 @@ def test_whole_old_phone_behind_a_banner():
 
 
 def test_facts_of_a_silent_device_are_none():
-    result = facts.facts("x", facts.split(output(dict.fromkeys(facts.COMMANDS, ""))))
+    result = facts.parse_facts("x", facts.split(output(dict.fromkeys(facts.COMMANDS, ""))))
     assert (result.soc, result.android, result.api, result.cores) == (None, None, None, None)
     assert (result.memory, result.free_bytes, result.page_size) == (None, None, None)
     assert (result.battery, result.thermal_status, result.seccomp) == (None, None, None)
@@ -74,7 +74,7 @@ def test_only_marks_of_the_script_separate_answers():
     assert facts.split(f"{facts.MARK}other\nx\n") == {}
     assert set(facts.COMMANDS) == {
         line.strip("'; ").removeprefix(facts.MARK)
-        for line in facts.script().split("echo ")
+        for line in facts.make_script().split("echo ")
         if line.startswith(f"'{facts.MARK}")
         for line in [line.split("'")[1]]
     }
@@ -90,5 +90,5 @@ def test_damaged_output_never_breaks_the_parsers(data):
         where = data.draw(st.integers(0, len(whole) - 1))
         whole[where] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))
-    result = facts.facts("x", facts.split(bytes(whole[:cut]).decode(errors="replace")))
+    result = facts.parse_facts("x", facts.split(bytes(whole[:cut]).decode(errors="replace")))
     assert result.serial == "x"

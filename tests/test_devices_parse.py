@@ -17,15 +17,15 @@ from kit.devices.parsing import Battery, Cluster
 
 
 def test_properties_with_every_line_end():
-    result = parsing.properties(NOUGAT_PROPS)
+    result = parsing.parse_properties(NOUGAT_PROPS)
     assert result["ro.build.version.release"] == "7.1.2"
     assert result["ro.serialno"] == ""
-    assert parsing.api(result) == 25
-    assert parsing.abis(result) == ("arm64-v8a", "armeabi-v7a", "armeabi")
+    assert parsing.parse_api(result) == 25
+    assert parsing.parse_abis(result) == ("arm64-v8a", "armeabi-v7a", "armeabi")
 
 
 def test_properties_of_several_lines():
-    result = parsing.properties(UPSIDE_PROPS)
+    result = parsing.parse_properties(UPSIDE_PROPS)
     assert result["persist.vendor.note"] == "first line\nsecond [line]: with brackets"
     assert result["ro.soc.model"] == "SM8550"
     assert len(result) == 10
@@ -44,7 +44,7 @@ def test_properties_of_several_lines():
     ],
 )
 def test_model_names_its_maker_once(props, model):
-    assert parsing.model(props) == model
+    assert parsing.parse_model(props) == model
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_model_names_its_maker_once(props, model):
     ],
 )
 def test_soc_by_the_best_that_is_reported(props, cpuinfo, soc):
-    assert parsing.soc(props, cpuinfo) == soc
+    assert parsing.parse_soc(props, cpuinfo) == soc
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_soc_by_the_best_that_is_reported(props, cpuinfo, soc):
     ],
 )
 def test_battery(output, result):
-    assert parsing.battery(output) == result
+    assert parsing.parse_battery(output) == result
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_battery(output, result):
     ],
 )
 def test_thermal_status(output, result):
-    assert parsing.thermal_status(output) == result
+    assert parsing.parse_thermal_status(output) == result
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_thermal_status(output, result):
     ],
 )
 def test_lists_of_cores(output, result):
-    assert parsing.cpus(output) == result
+    assert parsing.parse_cpus(output) == result
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_lists_of_cores(output, result):
     ],
 )
 def test_clusters(present, policies, cores, result):
-    assert parsing.clusters(present, policies, cores) == result
+    assert parsing.parse_clusters(present, policies, cores) == result
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_clusters(present, policies, cores, result):
     ],
 )
 def test_free_space(output, result):
-    assert parsing.free_bytes(output) == result
+    assert parsing.parse_free_bytes(output) == result
 
 
 @pytest.mark.parametrize(
@@ -200,15 +200,17 @@ def test_free_space(output, result):
     ],
 )
 def test_page_size(getconf, smaps, result):
-    assert parsing.page_size(getconf, smaps) == result
+    assert parsing.parse_page_size(getconf, smaps) == result
 
 
 def test_memory_and_seccomp():
-    assert parsing.memory("MemTotal:        7654321 kB\r\nMemFree: 1 kB\r\n") == 7654321 * 1024
-    assert parsing.memory("") is None
-    assert parsing.seccomp("Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t1\n") == 2
-    assert parsing.seccomp("Name:\tcat\r\nSeccomp:\t0\r\n") == 0
-    assert parsing.seccomp("Name:\tcat\n") is None
+    assert (
+        parsing.parse_memory("MemTotal:        7654321 kB\r\nMemFree: 1 kB\r\n") == 7654321 * 1024
+    )
+    assert parsing.parse_memory("") is None
+    assert parsing.parse_seccomp("Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t1\n") == 2
+    assert parsing.parse_seccomp("Name:\tcat\r\nSeccomp:\t0\r\n") == 0
+    assert parsing.parse_seccomp("Name:\tcat\n") is None
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_memory_and_seccomp():
     ],
 )
 def test_kind(props, serial, kind):
-    assert parsing.kind(props, serial) == kind
+    assert parsing.parse_kind(props, serial) == kind
 
 
 @pytest.mark.parametrize(
@@ -245,14 +247,14 @@ def test_kind(props, serial, kind):
     ],
 )
 def test_devices_of_a_server(output, result):
-    assert parsing.devices(output) == result
+    assert parsing.parse_devices(output) == result
 
 
 @pytest.mark.parametrize("digits", ["9" * 25, "9" * 5000])
 def test_absurd_numbers_are_not_reported(digits):
-    assert parsing.memory(f"MemTotal: {digits} kB") is None
-    assert parsing.free_bytes(f"a 1 2 {digits} 4% /data") is None
-    assert parsing.page_size(digits, f"KernelPageSize: {digits} kB") is None
-    assert parsing.clusters((0,), f"0:{digits}", f"0:{digits}") == (Cluster((0,), None),)
-    assert parsing.thermal_status(f"Thermal Status: {digits}") is None
-    assert parsing.battery(f"  level: {digits}") is None
+    assert parsing.parse_memory(f"MemTotal: {digits} kB") is None
+    assert parsing.parse_free_bytes(f"a 1 2 {digits} 4% /data") is None
+    assert parsing.parse_page_size(digits, f"KernelPageSize: {digits} kB") is None
+    assert parsing.parse_clusters((0,), f"0:{digits}", f"0:{digits}") == (Cluster((0,), None),)
+    assert parsing.parse_thermal_status(f"Thermal Status: {digits}") is None
+    assert parsing.parse_battery(f"  level: {digits}") is None

@@ -28,7 +28,7 @@ from kit.errors import UNFIT
 from kit.manifest.artifacts import FailedArtifact
 from kit.notice_catalogue import CATALOGUE
 from kit.notice_values import SEVERITIES
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.runners import native
 from kit.signature import TensorSpec
 
@@ -334,7 +334,7 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
         )
         fields["failed"] = (failed,)
         fields["tools"] = {"numpy": "0.1", "nothing": "2"}
-        fields["notices"] = (new_notice("weights.random"),)
+        fields["notices"] = (make_notice("weights.random"),)
 
     other = rewrite(tiny_bundle, tmp_path / "other", {"x": np.zeros(1)}, change)
     result = [f for f in bundle_checks.examine_bundle(other) if f.verdict != "ok"]
@@ -359,7 +359,7 @@ def test_what_two_files_share_is_said_once(tiny_bundle, tmp_path):
             lite,
             onnx.model_copy(update={"format": "lite", "precision": "int8"}),
         )
-        fields["notices"] = (new_notice("weights.random"),) * 2
+        fields["notices"] = (make_notice("weights.random"),) * 2
 
     other = rewrite(tiny_bundle, tmp_path / "other", {"x": np.zeros(1)}, change)
     codes = [f.code for f in bundle_checks.examine_bundle(other)]

@@ -54,11 +54,11 @@ def test_neighbours_are_those_of_scikit_learn(monkeypatch):
 
 def test_recall_counts_pictures_that_have_a_right_answer():
     nearest = np.array([1, 0, 1, 0])
-    assert tally.recall_at_1(nearest, ["a", "a", "b", "b"]) == 0.5
-    assert tally.recall_at_1(nearest, ["a", "a", "b", "c"]) == 1.0
-    assert tally.recall_at_1(nearest, ["a", "a", "a", "a"]) is None
-    assert tally.recall_at_1(nearest, ["a", "b", "c", "d"]) is None
-    assert tally.recall_at_1(nearest, [None] * 4) is None
+    assert tally.compute_recall_at_1(nearest, ["a", "a", "b", "b"]) == 0.5
+    assert tally.compute_recall_at_1(nearest, ["a", "a", "b", "c"]) == 1.0
+    assert tally.compute_recall_at_1(nearest, ["a", "a", "a", "a"]) is None
+    assert tally.compute_recall_at_1(nearest, ["a", "b", "c", "d"]) is None
+    assert tally.compute_recall_at_1(nearest, [None] * 4) is None
 
 
 def test_the_worst_cosine_is_over_all_parts():

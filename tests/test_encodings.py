@@ -81,11 +81,11 @@ def folded(images):
 
 @pytest.fixture(scope="module")
 def chosen(folded, images):
-    from kit.quantize.encoding_choice import given_or_chosen
+    from kit.quantize.encoding_choice import choose_encodings
     from kit.quantize.examples import as_examples
     from kit.quantize.options import Options
 
-    return given_or_chosen(folded, as_examples(images), Options("per-channel", 1.5))
+    return choose_encodings(folded, as_examples(images), Options("per-channel", 1.5))
 
 
 def quantize(folded, images, flow, given):
@@ -183,7 +183,7 @@ def test_a_range_gives_the_scale_that_observers_compute():
     """Bit for bit: the same range in a child gave the same file."""
     from torch.ao.quantization.observer import MinMaxObserver
 
-    from kit.quantize.encoding_choice import EPS, encoding_of_range
+    from kit.quantize.encoding_choice import EPS, encode_range
 
     generator = torch.Generator().manual_seed(1)
     for _ in range(200):
@@ -191,7 +191,7 @@ def test_a_range_gives_the_scale_that_observers_compute():
         observer = MinMaxObserver(dtype=torch.quint8, eps=EPS)
         observer(torch.tensor([low, high]))
         scale, zero = observer.calculate_qparams()
-        result = encoding_of_range("x", low, high)
+        result = encode_range("x", low, high)
         assert (result.scales, result.offsets) == ((float(scale),), (-int(zero),))
 
 
@@ -199,17 +199,17 @@ def test_a_range_gives_the_scale_that_observers_compute():
 def test_weights_have_the_scales_that_observers_compute(granularity):
     import torch.ao.quantization.observer as observers
 
-    from kit.quantize.encoding_choice import WEIGHT_EPS, encoding_of_weight
-    from kit.quantize.observers import weight_observer
+    from kit.quantize.encoding_choice import WEIGHT_EPS, encode_weight
+    from kit.quantize.observers import choose_weight_observer
 
     weight = torch.randn(64, 3, 3, 3, generator=torch.Generator().manual_seed(2))
     weight[5] = 0
-    kind, qscheme = weight_observer(granularity, observers)
+    kind, qscheme = choose_weight_observer(granularity, observers)
     observer = kind(
         dtype=torch.qint8, qscheme=qscheme, quant_min=-127, quant_max=127, eps=WEIGHT_EPS
     )
     observer(weight)
-    result = encoding_of_weight("0.weight", weight, granularity)
+    result = encode_weight("0.weight", weight, granularity)
     assert result.scales == tuple(observer.calculate_qparams()[0].flatten().tolist())
 
 

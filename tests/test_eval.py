@@ -75,10 +75,10 @@ def test_the_table_and_the_result_file(tiny, pictures, tmp_path, capsys):
 
 @HERE
 def test_notes_go_to_stderr(tmp_path, capsys):
-    from kit.images import digest, open_set
+    from kit.images import hash_picture, open_set
 
     root = draw(tmp_path / "set", 3, lambda i: f"photo{i}.png")
-    seen = [digest(open_set(root).pictures[0])]
+    seen = [hash_picture(open_set(root).pictures[0])]
     bundle = make(tmp_path / "b", {"lite": net()}, calibration=seen)
     assert run(["eval", str(bundle.path), "--images", str(root), "--json"]) == 0
     output = capsys.readouterr()

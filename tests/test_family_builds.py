@@ -59,7 +59,7 @@ def model(built) -> str:
 
 @pytest.fixture
 def layers(model) -> int:
-    return cost.of(model, RESOLUTION, WIDTH).total.layers
+    return cost.compute_cost(model, RESOLUTION, WIDTH).total.layers
 
 
 def test_every_format_is_built_and_computes_what_its_graph_computes(built):

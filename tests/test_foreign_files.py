@@ -33,9 +33,9 @@ from kit.errors import (
     ResultError,
     WeightsError,
 )
-from kit.images import open_set, sample
+from kit.images import open_set, sample_pictures
 from kit.models import user_model
-from kit.models.weights import read_state, source_hash
+from kit.models.weights import hash_source, read_state
 from kit.results import store
 from kit.results.schema import SCHEMA_VERSION
 
@@ -103,7 +103,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
     "recipe": ("r.toml", recipe_input.read_recipe, RecipeError),
     "weights": ("w.pth", read_state, WeightsError),
     "safetensors": ("w.safetensors", read_state, WeightsError),
-    "hash of weights": ("w.pth", lambda p: source_hash(str(p), None, 0), WeightsError),
+    "hash of weights": ("w.pth", lambda p: hash_source(str(p), None, 0), WeightsError),
     "labels": (
         "l.txt",
         lambda p: build_inputs.read_labels(recipe_input.make_recipe("mobilenet_v1", labels=str(p))),
@@ -593,7 +593,7 @@ def test_pictures_whose_names_are_not_utf8(latin):
     actual = open_set(latin)
     assert actual.source == r"\xfcbung"
     assert [p.name for p in actual] == [rf"ber\xfchmt{i}.png" for i in range(3)]
-    assert len({p.read() for p in sample(actual, 2, seed=0)}) == 2
+    assert len({p.read() for p in sample_pictures(actual, 2, seed=0)}) == 2
     (latin / os.fsdecode(b"ber\xfchmt0.png")).unlink()
     gone, _, _ = actual
     with pytest.raises(PictureError, match=r"cannot read ber\\xfchmt0\.png"):
@@ -619,7 +619,7 @@ def test_a_bundle_in_such_a_folder_is_refused_in_one_sentence(copy, capsys):
 
 def test_such_pictures_calibrate(latin):
     made = recipe_input.make_recipe("mobilenet_v1", weights="random")
-    chosen = calibration.PictureCalibration("set", sample(open_set(latin), 2, 0), (), 2, 0)
+    chosen = calibration.PictureCalibration("set", sample_pictures(open_set(latin), 2, 0), (), 2, 0)
     assert json.dumps(build_inputs.identify_inputs(made, chosen))
     with pytest.raises(RecipeError, match=r"calibrate = .*\\udcfcbung"):
         recipe_input.make_recipe("mobilenet_v1", calibrate=str(latin))

@@ -177,7 +177,7 @@ def test_every_format_is_measured_evaluated_and_reported(built, tmp_path):
 
 @pytest.mark.slow
 def test_the_cache_key_knows_what_shapes_the_files(built):
-    tools = cache.tool_versions(built.manifest.recipe)
+    tools = cache.read_tool_versions(built.manifest.recipe)
     assert built.manifest.tools == tools
     for name in INSTALLED:
         for package in formats.get_format(name).packages:

@@ -30,7 +30,7 @@ sys.argv[1:] = ["list"]
 from kit import cli
 import atexit
 atexit.register(lambda: print(gc.get_freeze_count() > 1000, gc.isenabled(), file=sys.stderr))
-cli.entry()
+cli.run_command()
 """
 
 

@@ -32,10 +32,10 @@ STATUS = "Name:\tpython\nVmPeak:\t 900 kB\nVmHWM:\t   65432 kB\nVmRSS:\t   60000
 
 
 def test_the_name_of_the_processor() -> None:
-    assert hostinfo.cpu_model(X86) == "AMD EPYC 9R14"
-    assert hostinfo.cpu_model(ARM) == "Raspberry Pi 4 Model B Rev 1.4"
-    assert hostinfo.cpu_model("processor : 0\nmodel name :\n") is None
-    assert hostinfo.cpu_model("") is None
+    assert hostinfo.parse_cpu_model(X86) == "AMD EPYC 9R14"
+    assert hostinfo.parse_cpu_model(ARM) == "Raspberry Pi 4 Model B Rev 1.4"
+    assert hostinfo.parse_cpu_model("processor : 0\nmodel name :\n") is None
+    assert hostinfo.parse_cpu_model("") is None
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_a_virtual_machine_is_detected(cpuinfo: str, product: str, virtual: bool
     ],
 )
 def test_the_quota_of_a_container(text: str, cores: float | None) -> None:
-    assert hostinfo.quota(text) == cores
+    assert hostinfo.parse_quota(text) == cores
 
 
 def test_sizes_in_the_status_of_a_process() -> None:
-    assert hostinfo.status_bytes(STATUS, "VmHWM") == 65432 * 1024
-    assert hostinfo.status_bytes(STATUS, "VmSwap") is None
-    assert hostinfo.status_bytes("", "VmHWM") is None
+    assert hostinfo.parse_status_bytes(STATUS, "VmHWM") == 65432 * 1024
+    assert hostinfo.parse_status_bytes(STATUS, "VmSwap") is None
+    assert hostinfo.parse_status_bytes("", "VmHWM") is None
 
 
 def test_a_file_the_kernel_does_not_have_is_empty(tmp_path) -> None:

@@ -12,8 +12,16 @@ import pytest
 from picture_samples import JPEG, SHARED, fill, labels_of, pack
 
 from kit.errors import PictureError
-from kit.images import Picture, PictureSet, digest, open_set, optional_formats, sample, set_digest
-from kit.images.labels import Classes, imagenet_categories, imagenet_synsets
+from kit.images import (
+    Picture,
+    PictureSet,
+    hash_picture,
+    hash_pictures,
+    open_set,
+    optional_formats,
+    sample_pictures,
+)
+from kit.images.labels import Classes, list_imagenet_categories, list_imagenet_synsets
 
 # Layouts
 
@@ -49,8 +57,8 @@ def test_a_text_means_a_class(text, index):
 
 def test_every_imagenet_name_and_synset_is_recognized():
     classes = Classes()
-    assert [classes.find(name) for name in imagenet_categories()] == list(range(1000))
-    assert [classes.find(name) for name in imagenet_synsets()] == list(range(1000))
+    assert [classes.find(name) for name in list_imagenet_categories()] == list(range(1000))
+    assert [classes.find(name) for name in list_imagenet_synsets()] == list(range(1000))
 
 
 def test_own_categories_have_no_wordnet_ids_and_win_over_indices():
@@ -245,21 +253,21 @@ def named(*names: str) -> PictureSet:
 
 def test_a_sample_is_the_same_everywhere():
     pictures = named(*(f"{i:03}.jpg" for i in range(100)))
-    drawn = [p.name for p in sample(pictures, 5, seed=0)]
+    drawn = [p.name for p in sample_pictures(pictures, 5, seed=0)]
     assert drawn == ["014.jpg", "020.jpg", "041.jpg", "042.jpg", "081.jpg"]
-    assert drawn != [p.name for p in sample(pictures, 5, seed=1)]
+    assert drawn != [p.name for p in sample_pictures(pictures, 5, seed=1)]
     shuffled = PictureSet("set", pictures.pictures[::-1])
-    assert [p.name for p in sample(shuffled, 5, seed=0)] == drawn
+    assert [p.name for p in sample_pictures(shuffled, 5, seed=0)] == drawn
 
 
 def test_a_sample_of_a_small_set_is_all_of_it():
-    assert [p.name for p in sample(named("b", "a"), 10, seed=0)] == ["a", "b"]
+    assert [p.name for p in sample_pictures(named("b", "a"), 10, seed=0)] == ["a", "b"]
 
 
 def test_digests_depend_on_contents_and_labels():
     one = Picture("a.jpg", 1, lambda: b"x")
-    assert digest(one) == hashlib.sha256(b"x").hexdigest()
+    assert hash_picture(one) == hashlib.sha256(b"x").hexdigest()
     other = [Picture("renamed.jpg", 1, lambda: b"x")]
-    assert set_digest([one]) == set_digest(other) == set_digest([one], [digest(one)])
-    assert set_digest([one]) != set_digest([Picture("a.jpg", 2, lambda: b"x")])
-    assert set_digest([one]) != set_digest([Picture("a.jpg", 1, lambda: b"y")])
+    assert hash_pictures([one]) == hash_pictures(other) == hash_pictures([one], [hash_picture(one)])
+    assert hash_pictures([one]) != hash_pictures([Picture("a.jpg", 2, lambda: b"x")])
+    assert hash_pictures([one]) != hash_pictures([Picture("a.jpg", 1, lambda: b"y")])

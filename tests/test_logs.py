@@ -111,7 +111,7 @@ def test_without_stderr_it_still_works(state):
 def test_debugging_shows_everything(state, monkeypatch):
     monkeypatch.setenv("KIT_DEBUG", "1")
     code = "import sys; sys.argv[1:] = ['list']\nfrom kit import cli\n"
-    code += "import atexit, os; atexit.register(os.write, 2, b'noise')\ncli.entry()"
+    code += "import atexit, os; atexit.register(os.write, 2, b'noise')\ncli.run_command()"
     assert run(code).stderr == "noise"
     assert not state.exists()
     monkeypatch.delenv("KIT_DEBUG")

@@ -22,7 +22,7 @@ from kit.errors import (
     WeightsError,
 )
 from kit.formats.isolated import IsolatedSession
-from kit.pipeline import Gate, explain, float_model
+from kit.pipeline import Gate, explain, load_float_model
 from kit.quantize.options import Options
 from kit.signature import Samples
 
@@ -282,7 +282,7 @@ def test_onnx_runtime_keeps_float_layers_float(tmp_path):
 def test_corrections_treat_float_layers_as_unrounded():
     """Their weights are not rounded; a number of layers gives the same model as their names."""
     tiny = {**SMALL, "resolution": 32, "calibration_images": 4}
-    result = float_model(kit.make_recipe("mobilenet_v2", **tiny))
+    result = load_float_model(kit.make_recipe("mobilenet_v2", **tiny))
     kept = "classifier.1"
     scaled, _ = result.prepared("equalize", (kept,))
     made, names = result.prepared(keep_float=(kept,))
@@ -300,7 +300,7 @@ def test_corrections_treat_float_layers_as_unrounded():
 
 def test_analysis_of_a_model_without_published_weights_is_refused():
     with pytest.raises(WeightsError, match="no published weights"):
-        float_model(kit.make_recipe("mobilenet_v1"))
+        load_float_model(kit.make_recipe("mobilenet_v1"))
 
 
 def test_a_layer_that_does_not_exist_is_named_with_near_matches(tmp_path):

@@ -65,7 +65,7 @@ def picture(width: int = 301, height: int = 223) -> Image.Image:
 def test_only_a_word_before_the_colon_is_a_source(model, parts):
     result = split_reference(model)
     assert (result and (result.source, result.name)) == parts
-    assert (recipe.own(model) is not None) == model.endswith("net.py:make")
+    assert (recipe.split_own_model(model) is not None) == model.endswith("net.py:make")
 
 
 @pytest.mark.cold_start
@@ -222,7 +222,7 @@ def test_unavailable_weights_are_reported_in_one_sentence(monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", fail)
     with pytest.raises(WeightsError, match=r"squeezenet1_1-b8a52dc0.pth .*reached \(off\)"):
-        weights.official(spec.weights)
+        weights.fetch_official(spec.weights)
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_timms_weights_are_read_from_the_hubs_cache_as_safetensors(tmp_path):
     hosted = member.spec.weights
     assert isinstance(hosted, HubFile)
     with pytest.raises(WeightsError) as caught:
-        weights.official(hosted)
+        weights.fetch_official(hosted)
     assert f"{hosted.repository}/{hosted.file}" in caught.value.message
     assert "--weights model.safetensors" in caught.value.hint
     torch.manual_seed(1)
@@ -290,11 +290,11 @@ def test_timms_weights_are_read_from_the_hubs_cache_as_safetensors(tmp_path):
     (folder / "refs" / "main").write_text("0" * 40)
     (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
     save_file(trained.state_dict(), folder / "snapshots" / ("0" * 40) / hosted.file)
-    fetched = weights.official(hosted)
+    fetched = weights.fetch_official(hosted)
     model = member.build(1.0, 1000)
     fitting.load_into(model, member.rename(weights.read_state(fetched.path)), hosted.file)
     assert torch.equal(model.fc.weight, trained.fc.weight)
-    assert weights.source_hash("imagenet", hosted, 0).startswith("hub:timm/test_resnet")
+    assert weights.hash_source("imagenet", hosted, 0).startswith("hub:timm/test_resnet")
 
 
 @pytest.mark.slow

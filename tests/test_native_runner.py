@@ -123,7 +123,7 @@ def test_without_an_arm_cpuinfo_it_says_so_instead_of_crashing(tmp_path) -> None
 def emulated_as(processor: str, name: str, root: Path) -> list[str]:
     try:
         result = emulation.find_processor(processor)
-        return emulation.command(samples.arm_runner(name), result, root)
+        return emulation.make_command(samples.arm_runner(name), result, root)
     except MissingTool as exc:
         pytest.skip(exc.message)
 
@@ -305,7 +305,7 @@ def test_a_model_without_output_is_an_error(runner, tmp_path) -> None:
     request = samples.request(tmp_path, "onnx", without_output(tmp_path))
     words = drive.PYTHON if runner == "python" else samples.here(samples.runner("onnx"))
     with pytest.raises(RunError, match=r"exit code 5 at run: .*empty"):
-        drive.run(local.open(None), request, drive.environment(1), words)
+        drive.run(local.open(None), request, drive.make_environment(1), words)
     assert not Path(request.out).exists()
 
 
@@ -453,7 +453,7 @@ def take_program_of(built: native.RunnerSet, monkeypatch) -> None:
 def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) -> None:
     built = samples.runner("onnx")
     assert native.find(built.abi, "onnx") == built
-    assert built in native.listed()
+    assert built in native.list_runners()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert native.find(built.abi, "onnx") is None
     printed: list[str] = []
@@ -483,7 +483,7 @@ def test_old_runners_and_what_a_killed_build_left_are_dropped(monkeypatch, tmp_p
     (again,) = native.build(built.abi, ["onnx"])
     kept = {"onnx-1", "onnx-2", "lite-1", again.folder.name}
     assert {p.name for p in place.iterdir()} == kept
-    assert native.listed() == [again]
+    assert native.list_runners() == [again]
 
 
 def raw(runner: native.RunnerSet, arguments: list[str]) -> tuple[list[str], int]:

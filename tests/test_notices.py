@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from report_samples import latency, run
 
 from kit.bench import gates
-from kit.bench.rows import as_json, rows
+from kit.bench.rows import as_json, list_rows
 from kit.bench.stability import Stability
 from kit.commands.common import advice, latency_table
 from kit.notice_catalogue import CATALOGUE, TEXT
 from kit.notice_values import SEVERITIES
-from kit.notices import Notice, fill, merge_notices, new_notice, read_text, render
+from kit.notices import Notice, fill, make_notice, merge_notices, read_text, render
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +47,7 @@ def test_the_codes_in_use_are_those_of_the_catalogue() -> None:
     given: set[str] = set()
     for path in (ROOT / "kit").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "new_notice":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "make_notice":
                 code = node.args[0]
                 if isinstance(code, ast.Constant):
                     given.add(code.value)
@@ -89,9 +89,9 @@ def test_values_that_do_not_match_the_code_are_refused(code, values) -> None:
 
 def test_a_notice_survives_json() -> None:
     for notice in (
-        new_notice("device.warm", temperature=45.0, limit=38.0),
-        new_notice("device.thermal-status", statuses=("light", "severe")),
-        new_notice("processes.more", processes=7),
+        make_notice("device.warm", temperature=45.0, limit=38.0),
+        make_notice("device.thermal-status", statuses=("light", "severe")),
+        make_notice("processes.more", processes=7),
         Notice(code="newer.code", severity="refusal", values={"a": 1, "b": 0.5, "c": "x"}),
     ):
         assert Notice.model_validate_json(notice.model_dump_json()) == notice
@@ -123,11 +123,11 @@ def reports(*notices: Notice) -> list[tuple[str, list[int]]]:
 
 
 def warm(celsius: float, limit: float = 38.0) -> Notice:
-    return new_notice("device.warm", temperature=celsius, limit=limit)
+    return make_notice("device.warm", temperature=celsius, limit=limit)
 
 
 def busy(others: float, cores: int = 4) -> Notice:
-    return new_notice("machine.busy", others=others, cores=cores)
+    return make_notice("machine.busy", others=others, cores=cores)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def busy(others: float, cores: int = 4) -> Notice:
         ([busy(2.4), busy(1.4)], "other programs kept 1.4 to 2.4 of 4 cores busy meanwhile"),
         ([busy(1.41), busy(1.44)], "other programs kept 1.4 of 4 cores busy meanwhile"),
         (
-            [new_notice("median.not-resolved", half_width=w) for w in (0.101, 0.0991, 0.126)],
+            [make_notice("median.not-resolved", half_width=w) for w in (0.101, 0.0991, 0.126)],
             "not resolved: the median's ± is 9.9 to 12.6 %",
         ),
         (
-            [new_notice("processes.more", processes=n) for n in (12, 20, 8)],
+            [make_notice("processes.more", processes=n) for n in (12, 20, 8)],
             "20 processes with the spread of these would resolve the median",
         ),
     ],
@@ -156,8 +156,8 @@ def test_notices_that_differ_otherwise_stay_separate_in_order() -> None:
     groups = reports(
         busy(1.4),
         busy(1.4, cores=8),
-        new_notice("samples.slower", change=0.05),
-        new_notice("samples.faster", change=0.05),
+        make_notice("samples.slower", change=0.05),
+        make_notice("samples.faster", change=0.05),
         warm(40.0),
         warm(40.0, limit=35.0),
         busy(2.0),
@@ -169,11 +169,11 @@ def test_two_groups_of_samples_in_several_rows_are_one_line_without_times() -> N
     """Ranges over rows would overlap: 3.4 to 5.5 and 5.3 to 6.7 ms describe no row."""
     times = ((3.4, 5.3), (5.5, 6.7))
     ((shown, abouts),) = reports(
-        *(new_notice("samples.two-groups", low=a, high=b) for a, b in times)
+        *(make_notice("samples.two-groups", low=a, high=b) for a, b in times)
     )
     assert abouts == [0, 1]
     assert shown.startswith("the samples of each row cluster around two times, so the medians")
-    single = render(new_notice("samples.two-groups", low=3.4, high=5.3))
+    single = render(make_notice("samples.two-groups", low=3.4, high=5.3))
     assert single.startswith("samples cluster around two times, 3.4 ms and 5.3 ms, so the median")
 
 
@@ -205,7 +205,7 @@ def test_stability_notices_of_two_rows_are_merged() -> None:
 
 
 def test_the_command_line_prints_a_notice_once_with_its_rows() -> None:
-    half, third = (new_notice("samples.slower", change=change) for change in (0.5, 1 / 3))
+    half, third = (make_notice("samples.slower", change=change) for change in (0.5, 1 / 3))
     runs = (
         run("lite", "none", 4, notices=(half,)),
         run("onnx", "none", 4, notices=(third,)),
@@ -215,26 +215,26 @@ def test_the_command_line_prints_a_notice_once_with_its_rows() -> None:
         "samples got 33 to 50 % slower while they were taken, as on a machine that gets hot or "
         "busy: let it cool down and measure again"
     )
-    some = rows([latency("none", runs=runs)])
-    assert list(latency_table.doubts(some)) == [f"warning: lite-fp32, onnx-fp32: {words}"]
-    every = rows([latency("none", runs=runs[:2])])
-    assert list(latency_table.doubts(every)) == [f"warning: {words}"]
+    some = list_rows([latency("none", runs=runs)])
+    assert list(latency_table.list_doubts(some)) == [f"warning: lite-fp32, onnx-fp32: {words}"]
+    every = list_rows([latency("none", runs=runs[:2])])
+    assert list(latency_table.list_doubts(every)) == [f"warning: {words}"]
 
 
 def test_the_command_line_prints_the_option_to_type() -> None:
-    hints = [new_notice("processes.more", processes=n) for n in (7, 9)]
+    hints = [make_notice("processes.more", processes=n) for n in (7, 9)]
     assert list(advice.write_notices([(hint, "x") for hint in hints], 2)) == [
         "hint: 9 processes with the spread of these would resolve the median: measure that many "
         "(--repeats 9)"
     ]
     assert fill(advice.TYPE["cores.not-given"], [
-        new_notice("cores.not-given", asked="4-7", given="4-5", mask="30")
+        make_notice("cores.not-given", asked="4-7", given="4-5", mask="30")
     ]) == "--cpus 30"  # fmt: skip
 
 
 def test_json_has_the_code_the_values_and_the_text() -> None:
-    one = run("onnx", "none", 4, notices=(new_notice("processes.more", processes=7),))
-    (row,) = rows([latency("none", runs=(one,))])
+    one = run("onnx", "none", 4, notices=(make_notice("processes.more", processes=7),))
+    (row,) = list_rows([latency("none", runs=(one,))])
     assert as_json(row)["notices"] == [
         {
             "code": "processes.more",

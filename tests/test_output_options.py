@@ -29,7 +29,7 @@ def noisy(*args, **kwargs):
     os.write(2, b"noise\\n")
     echo(*args, **kwargs)
 terminal.echo = noisy
-cli.entry()
+cli.run_command()
 """
 
 
@@ -78,7 +78,7 @@ def test_quiet_suppresses_progress_notes_and_hints_but_no_warning(capsys):
     severities = ("note", "hint", "warning", "refusal")
     notices = [Notice(code="text", severity=s, values={"text": s}) for s in severities]
     terminal.set_verbosity(terminal.Verbosity.QUIET)
-    with progress_display.stages() as stage, progress_display.steps() as step:
+    with progress_display.show_stages() as stage, progress_display.show_steps() as step:
         stage("lowering")
         step(1, 2, "onnx")
     assert capsys.readouterr().err == ""
@@ -88,7 +88,7 @@ def test_quiet_suppresses_progress_notes_and_hints_but_no_warning(capsys):
 
 def test_verbose_shows_each_step_and_tracebacks(capsys):
     terminal.set_verbosity(terminal.Verbosity.VERBOSE)
-    with progress_display.steps() as step:
+    with progress_display.show_steps() as step:
         for done in range(4):
             step(done, 4, "onnx")
     assert len(capsys.readouterr().err.splitlines()) == 4
@@ -103,7 +103,7 @@ def test_lines_of_progress_have_elapsed_and_remaining_time(capsys, monkeypatch):
     now = iter([100.0, 100.0, 110.0, 111.0, 130.0])  # the first is the beginning
     clock = SimpleNamespace(monotonic=lambda: next(now))
     monkeypatch.setattr(progress_display, "time", clock)
-    with progress_display.steps() as step:
+    with progress_display.show_steps() as step:
         for done in range(4):  # the third comes too soon after the second to be printed
             step(done, 4, "onnx")
     assert capsys.readouterr().err.splitlines() == [
@@ -164,7 +164,7 @@ def test_a_failed_write_of_the_log_is_reported(path, message, capsys):
 
 def test_a_long_stage_reports_that_it_is_still_running(monkeypatch, capsys):
     monkeypatch.setattr(progress_display, "_SILENT_SECONDS", 0.05)
-    with progress_display.stages() as stage:
+    with progress_display.show_stages() as stage:
         stage("lowering to onnx")
         deadline, shown = time.monotonic() + 5, ""
         while "still" not in shown and time.monotonic() < deadline:

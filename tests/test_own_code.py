@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from kit import guard
-from kit.errors import RecipeError, brief, message, words
+from kit.error_text import describe_exception, format_message, shorten_value
+from kit.errors import RecipeError
 
 NET = """
 import ctypes, os, signal, subprocess, sys, time
@@ -281,11 +282,11 @@ def test_an_interrupt_signal_ends_kit(tmp_path, caught, number, code):
 
 
 def test_errors_of_kit_pass_the_guard(tmp_path):
-    with pytest.raises(ZeroDivisionError), guard.running("x", tmp_path, mixed=True):
+    with pytest.raises(ZeroDivisionError), guard.run_user_code("x", tmp_path, mixed=True):
         _ = 1 / 0
     with (
         pytest.raises(RecipeError, match="x: ZeroDivisionError"),
-        guard.running("x", tmp_path),
+        guard.run_user_code("x", tmp_path),
     ):
         _ = 1 / 0
     (tmp_path / "f.py").write_text("def f(): raise OSError(28, 'full')")
@@ -293,19 +294,19 @@ def test_errors_of_kit_pass_the_guard(tmp_path):
     exec(compile((tmp_path / "f.py").read_text(), str(tmp_path / "f.py"), "exec"), space)
     with (
         pytest.raises(RecipeError, match=r"x: OSError: .*full \(.*f\.py:1\)"),
-        guard.running("x", tmp_path, mixed=True),
+        guard.run_user_code("x", tmp_path, mixed=True),
     ):
         space["f"]()  # type: ignore[operator]
 
 
 def test_foreign_values_are_shown_shortened():
-    assert brief("x" * 1000).startswith("'xxx")
-    assert len(brief("x" * 1000)) < 120
-    assert brief(16**5000) == "a number of 20001 bits"
-    assert len(brief([[[["x"] * 1000] * 1000] * 1000] * 1000)) <= 200
-    assert words(ValueError()) == "ValueError: no message"
-    assert message(ValueError("a\nb")) == "a\nb"
-    assert words(ValueError("a\nb")) == "ValueError: a"
+    assert shorten_value("x" * 1000).startswith("'xxx")
+    assert len(shorten_value("x" * 1000)) < 120
+    assert shorten_value(16**5000) == "a number of 20001 bits"
+    assert len(shorten_value([[[["x"] * 1000] * 1000] * 1000] * 1000)) <= 200
+    assert describe_exception(ValueError()) == "ValueError: no message"
+    assert format_message(ValueError("a\nb")) == "a\nb"
+    assert describe_exception(ValueError("a\nb")) == "ValueError: a"
 
 
 # Builds

@@ -123,9 +123,10 @@ def test_an_installed_kit_has_all_files_that_it_builds_from(installed, tmp_path)
     look = (
         "from kit.app import sources, contract\n"
         "from kit.runners.native import _backends\n"
-        "print(sources.folder(), len(sources.java(['onnx'])), sources.resources().is_dir())\n"
-        "print(len(sources.manifest(contract.APP_ID)) > 1000, _backends.SOURCES)\n"
-        "print(sources.project() == sources.project(), sources.project())\n"
+        "print(sources.find_folder(), len(sources.list_java(['onnx'])))\n"
+        "print(sources.find_resources().is_dir())\n"
+        "print(len(sources.make_manifest(contract.APP_ID)) > 1000, _backends.SOURCES)\n"
+        "print(sources.prepare_project() == sources.prepare_project(), sources.prepare_project())\n"
     )
     output = run(installed, "python", "-c", look, XDG_CACHE_HOME=str(tmp_path)).split()
     assert Path(output[0]) == Path(where).parent / "_android_app"
@@ -144,7 +145,7 @@ def test_all_files_name_the_same_version():
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\nversion: {kit.__version__}\n" in citation
     assert f'versionName = "{kit.__version__}"' in gradle
-    assert f"versionCode = {compiling.version_code()}\n" in gradle
+    assert f"versionCode = {compiling.compute_version_code()}\n" in gradle
     (released,) = re.findall(r'^date-released: "(.*)"$', citation, re.MULTILINE)
     assert f"\n## [{kit.__version__}] - {released}\n" in changes
 

@@ -40,7 +40,7 @@ def test_few_pairs_use_students_t_on_logarithms() -> None:
     weather = rng.uniform(1, 2, 5)  # common to both of a pair
     baseline = 10 * weather
     own = 10.5 * weather * rng.normal(1, 0.005, 5)
-    ratio, interval = pairs.ratio(list(baseline), list(own))
+    ratio, interval = pairs.compute_ratio(list(baseline), list(own))
     expected = stats.ttest_rel(np.log(own), np.log(baseline)).confidence_interval(0.95)
     assert ratio == pytest.approx(math.exp(np.log(own / baseline).mean()))
     assert interval is not None
@@ -51,19 +51,19 @@ def test_few_pairs_use_students_t_on_logarithms() -> None:
 
 
 def test_few_pairs_by_hand() -> None:
-    ratio, interval = pairs.ratio([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
+    ratio, interval = pairs.compute_ratio([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
     assert ratio == pytest.approx(2)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((2, 2))
-    assert pairs.ratio([1.0, 4.0], [2.0, 4.0]) == (pytest.approx(math.sqrt(2)), None)
-    ratio, _ = pairs.ratio([1.0], [3.0, 9.0])  # unpaired samples are left out
+    assert pairs.compute_ratio([1.0, 4.0], [2.0, 4.0]) == (pytest.approx(math.sqrt(2)), None)
+    ratio, _ = pairs.compute_ratio([1.0], [3.0, 9.0])  # unpaired samples are left out
     assert ratio == pytest.approx(3)
 
 
 @pytest.mark.parametrize(("baseline", "own"), [([], []), ([1.0], []), ([0.0], [1.0])])
 def test_no_pairs(baseline, own) -> None:
     with pytest.raises(ValueError, match="pairs of times above 0"):
-        pairs.ratio(baseline, own)
+        pairs.compute_ratio(baseline, own)
 
 
 def test_intervals_cover_and_that_of_pairs_is_narrower() -> None:
@@ -73,7 +73,7 @@ def test_intervals_cover_and_that_of_pairs_is_narrower() -> None:
     for _ in range(150):
         shared = draw.lognormal(0, 0.1, 4)
         base, fast = (ms * shared * draw.lognormal(0, 0.01, 4) for ms in (20, 4))
-        both = statistics.ratio(over(*base), over(*fast)), pairs.speedup(base, fast)
+        both = statistics.compute_ratio(over(*base), over(*fast)), pairs.compute_speedup(base, fast)
         for index, result in enumerate(both):
             hits[index] += holds(result.interval, 5)
             assert result.interval is not None
@@ -85,18 +85,18 @@ def test_intervals_cover_and_that_of_pairs_is_narrower() -> None:
 
 def test_a_paired_speedup_is_the_reciprocal_of_the_paired_ratio() -> None:
     base, own = [20.0, 21.0, 22.5], [4.0, 4.1, 4.6]
-    ratio, interval = pairs.ratio(base, own)
-    result = pairs.speedup(base, own)
+    ratio, interval = pairs.compute_ratio(base, own)
+    result = pairs.compute_speedup(base, own)
     assert interval is not None
     assert result == Speedup(1 / ratio, Interval(1 / interval.high, 1 / interval.low))
-    assert pairs.speedup([9.0, 9.0], [3.0, 3.0]) == Speedup(pytest.approx(3.0), None)
+    assert pairs.compute_speedup([9.0, 9.0], [3.0, 3.0]) == Speedup(pytest.approx(3.0), None)
 
 
 def test_ten_pairs_invert_the_permutation_test() -> None:
     """All 1024 swaps by hand: at a limit of the interval 2.5 % have as large a difference."""
     draw = np.random.default_rng(2)
     base, own = np.array(times(draw, 10, 10)), np.array(times(draw, 10.5, 10))
-    _, interval = pairs.ratio(list(base), list(own))
+    _, interval = pairs.compute_ratio(list(base), list(own))
     assert interval is not None
 
     def best(logs: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_ten_pairs_invert_the_permutation_test() -> None:
 
 @pytest.mark.parametrize("count", [10, 24])
 def test_equal_times_have_a_very_narrow_interval(count) -> None:
-    result, interval = pairs.ratio([4.0] * count, [4.0] * count)
+    result, interval = pairs.compute_ratio([4.0] * count, [4.0] * count)
     assert result == 1
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((1, 1), abs=0.0011)
@@ -141,7 +141,7 @@ def test_equal_times_have_a_very_narrow_interval(count) -> None:
 def test_effects_common_to_a_pair_cancel(weather, count) -> None:
     draw = np.random.default_rng(0)
     base, own = (ms * weather(count) * draw.lognormal(0, 0.003, count) for ms in (10, 10.5))
-    _, interval = pairs.ratio(list(base), list(own))
+    _, interval = pairs.compute_ratio(list(base), list(own))
     assert interval is not None
     assert 1.02 < interval.low < interval.high < 1.08
     assert interval.high > 1.047
@@ -154,9 +154,9 @@ def test_effects_common_to_a_pair_cancel(weather, count) -> None:
 def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
     draw = np.random.default_rng(seed)
     base, own = times(draw, 10, count), times(draw, 11, count)
-    result, interval = pairs.ratio(base, own)
-    again, scaled = pairs.ratio([scale * b for b in base], [scale * o for o in own])
-    back, turned = pairs.ratio(own, base)
+    result, interval = pairs.compute_ratio(base, own)
+    again, scaled = pairs.compute_ratio([scale * b for b in base], [scale * o for o in own])
+    back, turned = pairs.compute_ratio(own, base)
     assert interval is not None
     assert scaled is not None
     assert turned is not None
@@ -198,11 +198,11 @@ def test_in_noise_the_interval_covers_and_beats_students_t() -> None:
     hits = result = students = 0
     for _ in range(60):
         base, own = times(draw, 10, 20), times(draw, 10.5, 20)
-        _, interval = pairs.ratio(base, own)
+        _, interval = pairs.compute_ratio(base, own)
         hits += holds(interval, 1.05)
         assert interval is not None
         result += interval.low > 1
-        students += statistics.student(np.log(own) - np.log(base)).low > 1
+        students += statistics.compute_student_interval(np.log(own) - np.log(base)).low > 1
     assert hits >= 52  # binomial(60, 0.95) is below once in a hundred
     assert result >= 57
     assert students <= 30
@@ -210,4 +210,4 @@ def test_in_noise_the_interval_covers_and_beats_students_t() -> None:
 
 def test_a_pace_is_the_second_percentile() -> None:
     process = Process(load_ns=1, first_ns=1, samples_ns=tuple(range(10**6, 52 * 10**6, 10**6)))
-    assert rounds.paces([process, process]) == [2.0, 2.0]  # of 1 to 51 ms
+    assert rounds.compute_paces([process, process]) == [2.0, 2.0]  # of 1 to 51 ms

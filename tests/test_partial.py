@@ -62,7 +62,7 @@ def test_a_partial_bundle_has_passed_files_and_names_failures(faulty, tmp_path, 
     assert "the same file computed in float: agreement" in failure.reason
     assert "run by onnxruntime" in failure.reason
     assert failure.hint.startswith("the file is right")
-    assert not cache.folder().exists() or not list(cache.folder().glob("[!.]*"))
+    assert not cache.get_folder().exists() or not list(cache.get_folder().glob("[!.]*"))
 
 
 @pytest.mark.slow

@@ -228,4 +228,4 @@ def test_a_training_checkpoint_is_not_unpickled(tmp_path, monkeypatch):
         assert state is None
         assert "damaged" in note
         assert not marker.exists()
-    assert cache.folder() == tmp_path
+    assert cache.get_folder() == tmp_path

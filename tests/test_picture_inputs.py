@@ -18,7 +18,7 @@ import kit
 from kit import cli
 from kit.errors import RecipeError
 from kit.images.preprocess import to_array, to_pixels
-from kit.images.resizing import resize_and_crop, resized_size
+from kit.images.resizing import compute_resized_size, resize_and_crop
 from kit.manifest.preprocessing import Preprocessing
 from kit.manifest.schema import Manifest
 from kit.models.interface import Spec
@@ -69,7 +69,7 @@ def test_inputs_equal_torchvisions(size, fields, mean, std, layout):
     assert made.flags["C_CONTIGUOUS"]
     assert made.shape == expected.shape == pre.shape
     np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6 * white / min(std))
-    crop = resize_and_crop(image, pre, resized_size(image.size, pre, "x"))
+    crop = resize_and_crop(image, pre, compute_resized_size(image.size, pre, "x"))
     if pre.color != "grey":
         assert np.array_equal(to_pixels(made, pre), np.asarray(crop))
 

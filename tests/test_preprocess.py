@@ -13,7 +13,7 @@ from picture_samples import JPEG, PNG, SHARED, encode, fill, noise, pre
 from PIL import Image
 
 from kit.errors import MissingTool, PictureError
-from kit.images import batch, decode, open_set, photos, sample, to_array
+from kit.images import decode, make_batch, open_set, photos, sample_pictures, to_array
 from kit.manifest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # Decoding
@@ -148,7 +148,7 @@ def test_a_picture_too_large_after_resizing_is_refused():
 def test_a_failure_names_the_picture(tmp_path):
     result = open_set(fill(tmp_path, "tench/broken.jpg", data=JPEG[:200]))
     with pytest.raises(PictureError, match=r"tench/broken\.jpg"):
-        batch(result, pre())
+        make_batch(result, pre())
 
 
 @settings(max_examples=300, deadline=None)
@@ -210,7 +210,7 @@ def test_preprocessing_of_photos_equals_torchvisions():
     result = open_set(SHARED / "imagenet-500.zip")
     assert len(result) == 500
     assert [p.label for p in result] == list(range(0, 1000, 2))
-    for picture in sample(result, 10, seed=0):
+    for picture in sample_pictures(result, 10, seed=0):
         image = decode(picture.read(), picture.name)
         expected = by_torchvision(image, pre(256, 224))
         assert np.abs(to_array(image, pre(256, 224)) - expected).max() <= 1e-6
@@ -220,7 +220,7 @@ def test_a_batch_is_in_order_and_reports_progress(tmp_path):
     fill(tmp_path, "b.jpg")
     fill(tmp_path, "a.png", data=PNG)
     steps: list[tuple[int, int]] = []
-    result = batch(open_set(tmp_path), pre(), lambda *step: steps.append(step))
+    result = make_batch(open_set(tmp_path), pre(), lambda *step: steps.append(step))
     assert result.shape == (2, 3, 32, 32)
     assert np.array_equal(result[0], to_array(decode(PNG, "a"), pre()))
     assert steps == [(1, 2), (2, 2)]
@@ -230,19 +230,19 @@ def test_a_batch_is_in_order_and_reports_progress(tmp_path):
 
 
 def test_crops_are_deterministic_and_differ_from_golden_ones():
-    first = photos.crops(6, pre(), seed=3)
+    first = photos.make_crops(6, pre(), seed=3)
     assert first.shape == (6, 3, 32, 32)
     assert first.dtype == np.float32
-    assert np.array_equal(first, photos.crops(6, pre(), seed=3))
-    assert not np.array_equal(first, photos.crops(6, pre(), seed=4))
-    golden = photos.golden(6, pre())
-    assert np.array_equal(golden, photos.golden(6, pre()))
+    assert np.array_equal(first, photos.make_crops(6, pre(), seed=3))
+    assert not np.array_equal(first, photos.make_crops(6, pre(), seed=4))
+    golden = photos.make_golden(6, pre())
+    assert np.array_equal(golden, photos.make_golden(6, pre()))
     assert all(not np.array_equal(a, b) for a in first for b in golden)
     assert all(not np.array_equal(a, b) for i, a in enumerate(golden) for b in golden[:i])
 
 
 def test_crops_are_natural_pictures():
-    values = photos.crops(6, pre(256, 224), seed=0)
+    values = photos.make_crops(6, pre(256, 224), seed=0)
     across = np.corrcoef(values[..., :-1].ravel(), values[..., 1:].ravel())[0, 1]
     assert across > 0.9  # neighbours resemble each other, unlike in noise
 
@@ -264,13 +264,13 @@ def test_a_missing_photo_is_named(package, monkeypatch):
     with pytest.raises(
         MissingTool, match=f"the sample photo datasets/images/none.jpg of {package}"
     ):
-        photos.crops(1, pre(), seed=0)
+        photos.make_crops(1, pre(), seed=0)
 
 
 def test_crops_alternate_between_photos(monkeypatch):
     plain = [Image.new("RGB", (60, 40), color) for color in ("red", "lime", "blue")]
     monkeypatch.setattr(photos, "read_photos", lambda: plain)
-    brightest = photos.crops(6, pre(), seed=0).mean((2, 3)).argmax(1)
+    brightest = photos.make_crops(6, pre(), seed=0).mean((2, 3)).argmax(1)
     assert brightest.tolist() == [0, 1, 2, 0, 1, 2]
 
 

@@ -22,7 +22,7 @@ from kit.notices import render
 from kit.pipeline import checkpoints, training, training_data, training_set
 from kit.pipeline.build_state import Work
 from kit.pipeline.checkpoints import Checkpoints
-from kit.pipeline.training_score import TrainingScore, rejection_reason
+from kit.pipeline.training_score import TrainingScore, explain_rejection
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
 from kit.quantize.examples import from_samples
@@ -245,15 +245,15 @@ def test_a_result_is_judged_by_loss_and_first_answers():
         noise = tuple(loss + (i < noisy) for i in range(of))
         return TrainingScore(loss, tuple(i >= wrong for i in range(of)), 10.0, noise)
 
-    assert rejection_reason(made(0.2, 5), made(0.1, 5)) == ""
-    output = rejection_reason(made(0.2, 5), made(0.1, 5, noisy=95))
+    assert explain_rejection(made(0.2, 5), made(0.1, 5)) == ""
+    output = explain_rejection(made(0.2, 5), made(0.1, 5, noisy=95))
     assert "of 100 views of pictures only 55 have less noise" in output, "a few are much better"
-    assert "the loss went from 0.2 to 0.2" in rejection_reason(made(0.2, 5), made(0.2, 5))
-    assert "the loss went from 0.2 to nan" in rejection_reason(made(0.2, 5), made(float("nan"), 5))
-    assert rejection_reason(made(0.2, 0), made(0.1, 2)) == "", (
+    assert "the loss went from 0.2 to 0.2" in explain_rejection(made(0.2, 5), made(0.2, 5))
+    assert "the loss went from 0.2 to nan" in explain_rejection(made(0.2, 5), made(float("nan"), 5))
+    assert explain_rejection(made(0.2, 0), made(0.1, 2)) == "", (
         "two answers of a hundred change by chance"
     )
-    assert "of 100 first answers 4 became wrong and 0 right" in rejection_reason(
+    assert "of 100 first answers 4 became wrong and 0 right" in explain_rejection(
         made(0.2, 0), made(0.1, 4)
     )
 
@@ -261,7 +261,7 @@ def test_a_result_is_judged_by_loss_and_first_answers():
 def test_two_processes_share_the_pictures_of_one(tmp_path):
     work = work_of(tmp_path)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    data = training_set.of(work, images)
+    data = training_set.open_data(work, images)
     whole = data.step(3, 5, slice(0, 5)).images
     parts = [data.step(3, 5, Group(rank, 2).part(5)).images for rank in (0, 1)]
     assert [len(part) for part in parts] == [2, 3]
@@ -271,7 +271,7 @@ def test_two_processes_share_the_pictures_of_one(tmp_path):
 def test_held_out_pictures_and_order_of_the_others(tmp_path):
     work = work_of(tmp_path, calibration_images=12)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    data = training_set.of(work, images)
+    data = training_set.open_data(work, images)
     assert (len(data.held), len(data.seen)) == (3, 9)
     assert sorted(data.held + data.seen) == list(range(12))
     read, seen = data.read, []
@@ -287,14 +287,14 @@ def test_held_out_pictures_and_order_of_the_others(tmp_path):
 
 def test_a_view_is_a_crop_of_the_picture():
     ramp = torch.linspace(0, 1, 32).expand(3, 32, 32)
-    left = training_data.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.9])
-    right = training_data.view(ramp, [0.0, 0.5, 0.0, 1.0, 0.9])
-    mirrored = training_data.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.1])
+    left = training_data.augment_picture(ramp, [0.0, 0.5, 0.0, 0.0, 0.9])
+    right = training_data.augment_picture(ramp, [0.0, 0.5, 0.0, 1.0, 0.9])
+    mirrored = training_data.augment_picture(ramp, [0.0, 0.5, 0.0, 0.0, 0.1])
     assert left.shape == (3, 32, 32)
     assert float(left.max()) < 0.9
     assert float(right.min()) > 0.1
     assert torch.equal(mirrored, left.flip(2))
-    assert torch.equal(training_data.view(ramp, [1.0, 0.5, 0.0, 0.0, 0.9]), ramp)
+    assert torch.equal(training_data.augment_picture(ramp, [1.0, 0.5, 0.0, 0.0, 0.9]), ramp)
 
 
 def test_labels_add_cross_entropy(tmp_path, network):
@@ -332,11 +332,11 @@ def test_a_training_set_is_identified_by_its_content(tmp_path):
     other = fill(tmp_path / "other", "a.png")
     fill(other, "b.png", data=encode(noise(20, 20)))
     made = [
-        training_set.identity(kit.make_recipe("mobilenet_v2", train=str(root)))
+        training_set.hash_set(kit.make_recipe("mobilenet_v2", train=str(root)))
         for root in (one, same, other)
     ]
     assert made[0] == made[1] != made[2]
-    assert training_set.identity(kit.make_recipe("mobilenet_v2")) == ""
+    assert training_set.hash_set(kit.make_recipe("mobilenet_v2")) == ""
 
 
 def test_a_batch_has_a_picture_for_each_process(tmp_path, network, monkeypatch):
@@ -453,7 +453,7 @@ def test_other_processes_end_when_the_first_fails(tmp_path):
 FOLLOW = """
 import os, sys
 from kit.quantize import distributed
-with distributed.process_group() as group:
+with distributed.join_process_group() as group:
     assert group.broadcast("hello" if group.is_rank0 else None) == "hello"
     if group.is_rank0:
         os._exit(3)

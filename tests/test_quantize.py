@@ -172,7 +172,7 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     from torchao.quantization.pt2e import prepare
 
     from kit.quantize import xnnpack_quantizer
-    from kit.quantize.nodes import layer_names
+    from kit.quantize.nodes import list_layer_names
     from kit.quantize.xnnpack_quantizer import make_quantizer
 
     def never(node):
@@ -192,7 +192,7 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
                 node.meta[xnnpack_quantizer.ANNOTATION] = again
             return model
 
-    names = layer_names(folded)
+    names = list_layer_names(folded)
     assert len(names) == 53
     for kept in (*((name,) for name in names), names):
 
@@ -375,15 +375,15 @@ def test_coverage_distinguishes_pictures_from_noise():
     pre = Preprocessing(resize=73, crop=64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     torch.manual_seed(0)
     model = get_model("mobilenet_v2").build(0.35, 10)
-    natural = torch.from_numpy(photos.golden(8, pre))
-    pictures = torch.from_numpy(photos.crops(32, pre, 0))
+    natural = torch.from_numpy(photos.make_golden(8, pre))
+    pictures = torch.from_numpy(photos.make_crops(32, pre, 0))
     model.train()
     with torch.no_grad():
         for _ in range(10):
             model(pictures)
     folded = fold(model.eval())
-    good = coverage.coverage(folded, pictures, natural)
-    grey = coverage.coverage(folded, torch.zeros(4, 3, 64, 64), natural)
+    good = coverage.measure_coverage(folded, pictures, natural)
+    grey = coverage.measure_coverage(folded, torch.zeros(4, 3, 64, 64), natural)
     assert good.outside < coverage.TOLERATED < grey.outside
     assert grey.layer
 
@@ -437,6 +437,6 @@ def test_coverage_reuses_the_ranges_of_the_calibration():
     extremes = Extremes()
     simulation.calibrate(calibration, 1.25, (extremes,))
     known = extremes.ends
-    expected = coverage.coverage(folded, calibration, natural)
+    expected = coverage.measure_coverage(folded, calibration, natural)
     assert expected.outside > 0
-    assert coverage.coverage(folded, calibration[:0], natural, known) == expected
+    assert coverage.measure_coverage(folded, calibration[:0], natural, known) == expected

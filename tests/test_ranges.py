@@ -6,7 +6,12 @@ import pytest
 
 from kit.errors import UnknownName
 from kit.quantize import range_search
-from kit.quantize.observers import NAMES, activation_observer, mse_range, percentile_range
+from kit.quantize.observers import (
+    NAMES,
+    choose_activation_observer,
+    compute_mse_range,
+    compute_percentile_range,
+)
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -20,7 +25,7 @@ def histogram(values, bins=2048):
 def test_percentile_excludes_its_share():
     torch.manual_seed(0)
     values = torch.randn(200_000)
-    low, high = percentile_range(*histogram(values))
+    low, high = compute_percentile_range(*histogram(values))
     outside = float(((values < low) | (values > high)).float().mean())
     assert 1e-4 < outside < 3e-4
 
@@ -28,9 +33,9 @@ def test_percentile_excludes_its_share():
 def test_mse_clips_a_single_outlier_and_keeps_uniform_values():
     torch.manual_seed(0)
     values = torch.cat([torch.rand(100_000), torch.tensor([40.0])])
-    low, high = mse_range(*histogram(values, 100_000))
+    low, high = compute_mse_range(*histogram(values, 100_000))
     assert high < 40
-    low, high = mse_range(*histogram(torch.rand(100_000) * 2 - 1))
+    low, high = compute_mse_range(*histogram(torch.rand(100_000) * 2 - 1))
     assert (float(low), float(high)) == pytest.approx((-1, 1), abs=0.02)
 
 
@@ -39,7 +44,9 @@ def test_mse_clips_a_single_outlier_and_keeps_uniform_values():
 def test_every_observer_of_both_packages_gives_a_range_around_zero(name, package):
     import importlib
 
-    observer = activation_observer(name, importlib.import_module(package))(dtype=torch.quint8)
+    observer = choose_activation_observer(name, importlib.import_module(package))(
+        dtype=torch.quint8
+    )
     torch.manual_seed(0)
     for _ in range(3):
         observer(torch.randn(2, 50))
@@ -50,7 +57,7 @@ def test_every_observer_of_both_packages_gives_a_range_around_zero(name, package
 
 def test_unknown_observer():
     with pytest.raises(UnknownName, match="no observer called 'percentil'"):
-        activation_observer("percentil", torch)
+        choose_activation_observer("percentil", torch)
 
 
 class Tailed(nn.Module):

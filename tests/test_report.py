@@ -68,7 +68,7 @@ def test_a_row_holds_size_accuracy_statistics_and_parity(report: Report) -> None
     assert result.timing is not None
     processes = [process.samples_ns for process in result.timing.run.processes]
     assert result.timing.median == statistics.estimate(processes)
-    assert result.timing.p99 == statistics.percentile_ms(result.timing.samples_ns, 99)
+    assert result.timing.p99 == statistics.compute_percentile_ms(result.timing.samples_ns, 99)
     assert result.timing.load == 43  # of 40, 43 and 46
 
 
@@ -80,8 +80,8 @@ def test_baselines_are_eager_and_fp32_of_the_same_format(report: Report) -> None
     assert fp32 is not None
     assert eager is not None
     # Results of one measurement are interleaved: their processes are pairs.
-    assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
-    assert int8.vs_eager == rounds.speedup(eager.run, int8.run)
+    assert int8.vs_fp32 == rounds.compute_speedup(fp32.run, int8.run)
+    assert int8.vs_eager == rounds.compute_speedup(eager.run, int8.run)
     assert fp32.vs_fp32 is None
     assert eager.vs_eager is None
 
@@ -94,8 +94,8 @@ def test_results_of_two_measurements_are_compared_by_their_medians() -> None:
         int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
         assert int8 is not None
         assert fp32 is not None
-        assert int8.vs_fp32 == statistics.ratio(fp32.median, int8.median)
-        assert int8.vs_fp32 != rounds.speedup(fp32.run, int8.run)
+        assert int8.vs_fp32 == statistics.compute_ratio(fp32.median, int8.median)
+        assert int8.vs_fp32 != rounds.compute_speedup(fp32.run, int8.run)
 
 
 def test_results_of_one_measurement_are_paired_whenever_they_were_written() -> None:
@@ -106,7 +106,7 @@ def test_results_of_one_measurement_are_paired_whenever_they_were_written() -> N
     fp32 = next(r.timing for r in report.rows if r.bundle == later.bundle and r.name == "fp32 .pte")
     assert int8 is not None
     assert fp32 is not None
-    assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
+    assert int8.vs_fp32 == rounds.compute_speedup(fp32.run, int8.run)
 
 
 def test_results_of_older_schemas_are_paired_by_time() -> None:
@@ -115,12 +115,12 @@ def test_results_of_older_schemas_are_paired_by_time() -> None:
     int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
     assert int8 is not None
     assert fp32 is not None
-    assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
+    assert int8.vs_fp32 == rounds.compute_speedup(fp32.run, int8.run)
     report = model.build([latency(), old[1]])  # one of them has an id: not of one measurement
     int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
     assert int8 is not None
     assert fp32 is not None
-    assert int8.vs_fp32 == statistics.ratio(fp32.median, int8.median)
+    assert int8.vs_fp32 == statistics.compute_ratio(fp32.median, int8.median)
 
 
 @pytest.mark.slow
@@ -264,7 +264,9 @@ def test_accuracy_of_different_pictures_is_not_mixed() -> None:
     report = model.build([*everything(), other])
     chosen = {r.accuracy.pictures for r in report.rows if r.accuracy}
     assert chosen == {"imagenet-500.zip"}  # more rows were evaluated on it
-    assert [line.cells[0].note for line in tables.accuracy(report).lines].count("other.zip") == 4
+    assert [line.cells[0].note for line in tables.tabulate_accuracy(report).lines].count(
+        "other.zip"
+    ) == 4
     assert notice(report, "Evaluated on different pictures") is None
 
 

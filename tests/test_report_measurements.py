@@ -85,7 +85,9 @@ def test_the_page_names_the_evaluation_beside_the_times() -> None:
         "(30000000), the newest one. All of them are in the table of accuracy; nothing is "
         "averaged."
     )
-    lines = [line for line in tables.accuracy(report).lines if line.head.text == "int8 .pte"]
+    lines = [
+        line for line in tables.tabulate_accuracy(report).lines if line.head.text == "int8 .pte"
+    ]
     assert [line.head.note.rpartition(", ")[2] for line in lines] == [
         "2025-11-24 09:30:00 (20000000)",
         "2025-11-24 12:30:00 (30000000)",
@@ -125,12 +127,12 @@ def verified(number: int, about: str, sqnr: float) -> ProcessorsResult:
 
 def test_hosts_of_two_machines_are_listed_separately() -> None:
     results = [verified(1, "AMD EPYC 9R14", 20.0), verified(2, "Intel Xeon 6780E", 10.0)]
-    table = processors.overview(results)
+    table = processors.tabulate_overview(results)
     assert [line.head.note for line in table.lines] == ["AMD EPYC 9R14", "Intel Xeon 6780E"]
     assert table.columns == ("int8 .onnx, 10000000", "int8 .onnx, 20000000")
     assert [[c.text for c in line.cells] for line in table.lines] == [["20.0", "–"], ["–", "10.0"]]
     assert processors.write_sentence(results).endswith("on 2 processors.")
-    notes = [line.head.note for line in processors.details(results).lines]
+    notes = [line.head.note for line in processors.tabulate_details(results).lines]
     assert notes[0].endswith("2025-11-24 09:30:00 (10000000)")
     assert len(output(model.build(results), "Verified 2 times: int8 .onnx")) == 1
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from report_samples import PHONE, VIRTUAL, accuracy, everything, identity, latency, run, segmented
 
-from kit.notices import new_notice, read_text
+from kit.notices import make_notice, read_text
 from kit.report import changes, headline, model, notices, page, scatter, tables, text
 from kit.report.cells import Cell
 from kit.report.rows import Report, Row
@@ -41,7 +41,7 @@ def cells(table: tables.Table, label: str) -> dict[str, str]:
 
 
 def test_the_overview_of_a_row_is_exact(report: Report) -> None:
-    table = tables.overview(report.settings[0], report)
+    table = tables.tabulate_overview(report.settings[0], report)
     assert cells(table, "int8 .pte") == {
         "Size, MB": "3.76",
         "Top-1, %": "82.5|0.4 lost, ± 1.8",
@@ -57,15 +57,16 @@ def test_the_overview_of_a_row_is_exact(report: Report) -> None:
 @pytest.mark.parametrize("ratio", [1.2, 5.25, 9.94, 10.0, 41.3])
 def test_the_ends_of_an_interval_have_one_digit_more_than_their_ratio(ratio: float) -> None:
     digits = [
-        len(t.rstrip("×").partition(".")[2]) for t in (text.times(ratio), text.precise(ratio))
+        len(t.rstrip("×").partition(".")[2])
+        for t in (text.format_ratio(ratio), text.format_ratio_end(ratio))
     ]
     assert digits[1] == digits[0] + 1
 
 
 def test_a_table_with_ratios_says_that_they_are_not_those_of_the_medians(report: Report) -> None:
-    assert "compare quiet moments" in tables.overview(report.settings[0], report).note
+    assert "compare quiet moments" in tables.tabulate_overview(report.settings[0], report).note
     alone = model.build([latency(runs=(run("onnx", "static", 4.0),))])
-    assert tables.overview(alone.settings[0], alone).note == ""
+    assert tables.tabulate_overview(alone.settings[0], alone).note == ""
 
 
 def test_the_overview_ranks_real_devices_by_their_medians() -> None:
@@ -79,7 +80,7 @@ def test_the_overview_ranks_real_devices_by_their_medians() -> None:
         ),
     ]
     report = model.build(results)
-    own, virtual = (tables.overview(setting, report) for setting in report.settings)
+    own, virtual = (tables.tabulate_overview(setting, report) for setting in report.settings)
     assert own.caption == "Size, accuracy and speed, the fastest first"
     assert [line.head.text for line in own.lines] == [
         "int8 .pte",
@@ -100,11 +101,13 @@ def test_the_overview_ranks_real_devices_by_their_medians() -> None:
 
 def test_the_overview_has_the_metric_of_a_task_without_top1() -> None:
     report = model.build([latency(), segmented()])
-    table = tables.overview(report.settings[0], report)
+    table = tables.tabulate_overview(report.settings[0], report)
     assert cells(table, "int8 .pte")["mean IoU, %"] == "88|96.0 % agree"
     assert "Top-1, %" not in table.columns
-    assert not {"Top-1, %", "Top-5, %", "Drop, points"} & set(tables.accuracy(report).columns)
-    drawing = scatter.size_and_accuracy(report)
+    assert not {"Top-1, %", "Top-5, %", "Drop, points"} & set(
+        tables.tabulate_accuracy(report).columns
+    )
+    drawing = scatter.draw_size_and_accuracy(report)
     assert drawing is not None
     assert drawing.title == "Size of the file and mean IoU"
 
@@ -128,13 +131,13 @@ def test_the_overview_has_the_agreement_without_labels_and_metrics() -> None:
     result = segmented()
     bare = tuple(row.model_copy(update={"metrics": ()}) for row in result.rows)
     report = model.build([latency(), result.model_copy(update={"rows": bare})])
-    table = tables.overview(report.settings[0], report)
+    table = tables.tabulate_overview(report.settings[0], report)
     assert cells(table, "int8 .pte")["Agreement, %"] == "96.0"
-    assert tables.overview(report.settings[0], report).columns[1] == "Agreement, %"
+    assert tables.tabulate_overview(report.settings[0], report).columns[1] == "Agreement, %"
 
 
 def test_latency_accuracy_and_parity_are_exact(report: Report) -> None:
-    assert cells(tables.latency(report), "int8 .pte") == {
+    assert cells(tables.tabulate_latency(report), "int8 .pte") == {
         "Median, ms": "3.88|3.76 to 4.00",
         "p90, ms": "4.02",
         "p99, ms": "4.20",
@@ -144,7 +147,7 @@ def test_latency_accuracy_and_parity_are_exact(report: Report) -> None:
         "Samples": "450|medians 3.82, 3.88, 3.92",
         "Runner": "python|default plan",
     }
-    assert cells(tables.accuracy(report), "int8 .pte") == {
+    assert cells(tables.tabulate_accuracy(report), "int8 .pte") == {
         "Pictures": "468|imagenet-500.zip",
         "Top-1, %": "82.5",
         "Drop, points": "0.4|± 1.8",
@@ -153,7 +156,7 @@ def test_latency_accuracy_and_parity_are_exact(report: Report) -> None:
         "SQNR, dB": "18.1",
         "Pictures per second": "31.4",
     }
-    assert cells(tables.parity(report), "int8 .ptl") == {
+    assert cells(tables.tabulate_parity(report), "int8 .ptl") == {
         "Compared with": "graph that was lowered",
         "Pictures": "50",
         "Largest difference": "0",
@@ -164,12 +167,12 @@ def test_latency_accuracy_and_parity_are_exact(report: Report) -> None:
 
 def test_columns_without_a_number_are_left_out() -> None:
     report = model.build([latency(runs=(run("executorch", "static", 4, peak_rss=None),))])
-    assert tables.overview(report.settings[0], report).columns == (
+    assert tables.tabulate_overview(report.settings[0], report).columns == (
         "Size, MB",
         "Parity, %",
         "Median, ms",
     )
-    assert "Peak memory, MB" not in tables.latency(report).columns
+    assert "Peak memory, MB" not in tables.tabulate_latency(report).columns
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,8 @@ def test_few_processes_or_samples_have_a_median_and_no_interval(processes, sampl
     process = Process(load_ns=1, first_ns=1, samples_ns=(4_000_000,) * samples)
     result = latency(runs=(run("onnx", "static", 4, processes=(process,) * processes),))
     assert (
-        cells(tables.latency(model.build([result])), "int8 .onnx")["Median, ms"] == f"4.00|{note}"
+        cells(tables.tabulate_latency(model.build([result])), "int8 .onnx")["Median, ms"]
+        == f"4.00|{note}"
     )
 
 
@@ -197,7 +201,7 @@ def test_few_processes_or_samples_have_a_median_and_no_interval(processes, sampl
 )
 def test_a_verdict_of_the_report_has_the_words_of_kit_bench(ratio, interval, verdict) -> None:
     speedup = Speedup(ratio, interval and Interval(*interval))
-    assert text.verdict(speedup) == verdict
+    assert text.describe_speedup(speedup) == verdict
 
 
 def test_a_speedup_of_few_processes_has_no_verdict_and_no_colour() -> None:
@@ -206,7 +210,7 @@ def test_a_speedup_of_few_processes_has_no_verdict_and_no_colour() -> None:
         latency("none", runs=(uneven("none", 6.0, 6.0),)),
     ]
     report = model.build(results)
-    table = tables.overview(report.settings[0], report)
+    table = tables.tabulate_overview(report.settings[0], report)
     line = next(line for line in table.lines if line.head.text == "int8 .onnx")
     assert line.cells[-1] == Cell("3.0×", "too few processes")
 
@@ -214,20 +218,20 @@ def test_a_speedup_of_few_processes_has_no_verdict_and_no_colour() -> None:
 @pytest.mark.parametrize(
     ("function", "value", "shown"),
     [
-        (text.significant, 3.876, "3.88"),
-        (text.significant, 21.44, "21.4"),
-        (text.significant, 3890.2, "3890"),
-        (text.significant, 0.04567, "0.0457"),
-        (text.significant, 0.0, "0"),
-        (text.megabytes, 3_762_480, "3.76"),
-        (text.megabytes, 214_000_000, "214"),
-        (text.percent, 0.99999, "99.9"),
-        (text.percent, 1.0, "100.0"),
-        (text.signed, -0.24, "\N{MINUS SIGN}0.2"),
-        (text.signed, -0.04, "0.0"),
-        (text.times, 5.23, "5.2×"),
-        (text.times, 0.763, "0.76×"),
-        (text.times, 12.4, "12×"),
+        (text.format_significant, 3.876, "3.88"),
+        (text.format_significant, 21.44, "21.4"),
+        (text.format_significant, 3890.2, "3890"),
+        (text.format_significant, 0.04567, "0.0457"),
+        (text.format_significant, 0.0, "0"),
+        (text.format_megabytes, 3_762_480, "3.76"),
+        (text.format_megabytes, 214_000_000, "214"),
+        (text.format_percent, 0.99999, "99.9"),
+        (text.format_percent, 1.0, "100.0"),
+        (text.format_signed, -0.24, "\N{MINUS SIGN}0.2"),
+        (text.format_signed, -0.04, "0.0"),
+        (text.format_ratio, 5.23, "5.2×"),
+        (text.format_ratio, 0.763, "0.76×"),
+        (text.format_ratio, 12.4, "12×"),
     ],
 )
 def test_formatting_of_numbers(function, value: float, shown: str) -> None:
@@ -414,13 +418,13 @@ def test_a_warning_of_the_benchmark_is_printed_once_and_marks_its_rows() -> None
     runs = (
         run("executorch", "static", 4, notices=words),
         run("onnx", "static", 4, notices=words),
-        run("lite", "static", 20, notices=(new_notice("labels.source", source="x"),)),
+        run("lite", "static", 20, notices=(make_notice("labels.source", source="x"),)),
     )
     report = model.build([latency(runs=runs)])
     reports = [n for n in notices.collect(report) if n.title.startswith("Measured with a warning")]
     assert [n.text for n in reports] == ["The clock changed during the run; plug the machine in."]
     assert reports[0].title.endswith(": int8 .pte; int8 .onnx")
-    marks = {line.head.text: line.head.marks for line in tables.latency(report).lines}
+    marks = {line.head.text: line.head.marks for line in tables.tabulate_latency(report).lines}
     assert marks["int8 .pte"] == ("see warnings",)
     assert marks["int8 .ptl"] == ()
 
@@ -428,8 +432,8 @@ def test_a_warning_of_the_benchmark_is_printed_once_and_marks_its_rows() -> None
 def test_notices_that_differ_in_numbers_are_one_and_name_no_option() -> None:
     def warm(name: str, temperature: float, processes: int) -> Run:
         notices = (
-            new_notice("device.warm", temperature=temperature, limit=38.0),
-            new_notice("processes.more", processes=processes),
+            make_notice("device.warm", temperature=temperature, limit=38.0),
+            make_notice("processes.more", processes=processes),
         )
         return run(name, "static", 4, notices=notices)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kit.bench.rows import as_json, rows
+from kit.bench.rows import as_json, list_rows
 from kit.commands.common import latency_table
 from kit.errors import ResultError
 from kit.notices import render
@@ -348,7 +348,7 @@ def test_no_number_of_a_latency_result_is_lost(sample, tmp_path: Path) -> None:
     (run,) = actual.runs
     assert run.processes[0].samples_ns == (4000000, 4100000)
     assert (run.context.versions["onnxruntime"], run.plan.runs) == ("1.32.0", 20)
-    (row,) = rows([actual])
+    (row,) = list_rows([actual])
     assert as_json(row)["median_ms"] == 4.05
     assert "the governor 'powersave' keeps the clock low: plug the charger in" in [
         notice["text"] for notice in as_json(row)["notices"]
@@ -358,7 +358,7 @@ def test_no_number_of_a_latency_result_is_lost(sample, tmp_path: Path) -> None:
 def test_a_code_of_a_newer_kit_is_kept_and_shown(tmp_path: Path) -> None:
     actual = read(LATENCY_6, tmp_path)
     assert render(actual.runs[0].notices[2]) == "newer.than-this-kit: x y"
-    assert "newer.than-this-kit: x y" in " ".join(latency_table.doubts(rows([actual])))
+    assert "newer.than-this-kit: x y" in " ".join(latency_table.list_doubts(list_rows([actual])))
 
 
 def test_invalid_warnings_are_refused(tmp_path: Path) -> None:

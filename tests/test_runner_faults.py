@@ -118,7 +118,10 @@ def test_variables_of_the_shell_do_not_reach_the_runtime(monkeypatch) -> None:
     script += "\nsay(*lines)"
     header = f"import os\nlines = {LINES!r}\nsay = lambda *l: print(*l, sep='\\n')\n"
     result = drive.run(
-        local.open(None), REQUEST, drive.environment(2), (sys.executable, "-c", header + script)
+        local.open(None),
+        REQUEST,
+        drive.make_environment(2),
+        (sys.executable, "-c", header + script),
     )
     assert "OMP_WAIT_POLICY=passive" in result.noise
     assert "OMP_NUM_THREADS=2" in result.noise

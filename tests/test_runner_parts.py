@@ -17,7 +17,7 @@ from kit import formats
 from kit.errors import BuildError, KitError, MissingTool, OutputError, UnknownName
 from kit.runners import affinity, elf, library_wheels, native, protocol, toolchain
 
-ARM, X86 = toolchain.abi("arm64-v8a"), toolchain.abi("x86_64")
+ARM, X86 = toolchain.get_abi("arm64-v8a"), toolchain.get_abi("x86_64")
 HERE = next((abi for abi in (ARM, X86) if abi.native), None)
 needs_linux = pytest.mark.skipif(HERE is None, reason="reads libraries of Linux")
 

@@ -147,9 +147,9 @@ def test_events_out_of_order_are_refused(order: str) -> None:
 
 
 def test_more_samples_than_requested_are_refused() -> None:
-    most = transcripts.max_samples(REQUEST)
+    most = transcripts.compute_max_samples(REQUEST)
     assert most == 5
-    assert transcripts.max_samples(replace(REQUEST, min_seconds=1.0)) == 2_000_005
+    assert transcripts.compute_max_samples(replace(REQUEST, min_seconds=1.0)) == 2_000_005
     transcript = transcripts.Transcript(most)
     for line in [*LINES[:4], protocol.dump(Iter(ns=(1,) * most))]:
         transcript.add(line)
@@ -206,7 +206,7 @@ def request_of(tiny_bundle, tmp_path: Path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_python_runner_reports_all_fields(name, request_of, tiny_bundle, tmp_path) -> None:
-    actual = drive.run(local.open(None), request_of(name), drive.environment(1))
+    actual = drive.run(local.open(None), request_of(name), drive.make_environment(1))
     assert len(actual.samples) == 5
     assert actual.noise == []
     assert actual.start is not None
@@ -224,7 +224,7 @@ def test_the_python_runner_reports_all_fields(name, request_of, tiny_bundle, tmp
 def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
     core = max(os.sched_getaffinity(0))
     request = replace(request_of("onnx"), cpus=f"{1 << core:X}")
-    actual = drive.run(local.open(None), request, drive.environment(1))
+    actual = drive.run(local.open(None), request, drive.make_environment(1))
     assert actual.start is not None
     assert actual.start.cpus == f"{1 << core:x}"
     assert actual.start.page == os.sysconf("SC_PAGE_SIZE")
@@ -237,7 +237,7 @@ def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
 )
 def test_the_python_runner_profiles(name, kind, request_of, tmp_path) -> None:
     request = replace(request_of(name), profile=str(tmp_path / "ops"))
-    actual = drive.run(local.open(None), request, drive.environment(1))
+    actual = drive.run(local.open(None), request, drive.make_environment(1))
     assert actual.profile is not None
     assert (actual.profile.kind, actual.profile.path) == (kind, request.profile)
     rows = profile.read_operators(tmp_path / "ops", name, kind, len(actual.samples))
@@ -247,14 +247,14 @@ def test_the_python_runner_profiles(name, kind, request_of, tmp_path) -> None:
 def test_the_python_runner_cannot_profile_executorch(request_of) -> None:
     request = replace(request_of("onnx"), format="reference", profile="ops")
     with pytest.raises(RunError, match=r"exit code 8 at profile: .* cannot profile") as caught:
-        drive.run(local.open(None), request, drive.environment(1))
+        drive.run(local.open(None), request, drive.make_environment(1))
     assert "kit runner build" in caught.value.hint
 
 
 @pytest.mark.cold_start
 def test_onnx_is_run_without_torch(request_of) -> None:
     """Importing torch takes seconds and 500 MB, which would be attributed to ONNX Runtime."""
-    actual = drive.run(local.open(None), request_of("onnx"), drive.environment(1))
+    actual = drive.run(local.open(None), request_of("onnx"), drive.make_environment(1))
     assert actual.start is not None
     assert "torch" not in actual.start.versions
     assert actual.mem is not None
@@ -266,7 +266,9 @@ def test_files_of_the_working_directory_are_not_imported(request_of, tmp_path, m
     for name in ("numpy", "onnxruntime", "kit"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the directory')")
     monkeypatch.chdir(tmp_path)
-    assert len(drive.run(local.open(None), request_of("onnx"), drive.environment(1)).samples) == 5
+    assert (
+        len(drive.run(local.open(None), request_of("onnx"), drive.make_environment(1)).samples) == 5
+    )
 
 
 @pytest.mark.slow
@@ -297,7 +299,9 @@ def test_each_stage_has_its_exit_code(change, code, words, request_of, tmp_path)
         (tmp_path / "garbage").write_bytes(b"not a model" * 99)
         change = {"model": str(tmp_path / "garbage")}
     with pytest.raises(RunError) as caught:
-        drive.run(local.open(None), replace(request_of("onnx"), **change), drive.environment(1))
+        drive.run(
+            local.open(None), replace(request_of("onnx"), **change), drive.make_environment(1)
+        )
     assert f"exit code {int(code)} at {code.name.lower()}" in caught.value.message
     assert words.lower() in caught.value.message.lower()
 
@@ -309,7 +313,7 @@ def test_every_input_of_a_file_is_answered(name, request_of, tmp_path) -> None:
     inputs = np.stack([first, np.roll(first, 5), first * 0.5])
     (tmp_path / "rows.bin").write_bytes(inputs.astype("<f4").tobytes())
     several = replace(request, input=str(tmp_path / "rows.bin"), rows=3)
-    drive.run(local.open(None), several, drive.environment(1))
+    drive.run(local.open(None), several, drive.make_environment(1))
     together = np.fromfile(request.out, "<f4").reshape(3, -1)
     session = formats.get_format(name).load(Path(request.model), 1)
     specs = parse_specs(request.inputs)

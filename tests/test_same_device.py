@@ -52,7 +52,7 @@ def connect(monkeypatch):
                 raise DeviceError("it is broken", "mend it")
             return Way(serial, **devices[serial])
 
-        monkeypatch.setattr(server_transport, "running", Listing)
+        monkeypatch.setattr(server_transport, "find_server", Listing)
         monkeypatch.setattr(server_transport, "ServerTransport", transport)
 
     return listing
@@ -65,9 +65,9 @@ def test_one_phone_is_one_device(connect, capsys, other):
     second = other if other == MDNS else ADDRESS
     note = f"note: {second} is the same device as {first}: it is used once\n"
     for choice in ("auto", "all"):
-        assert measurement.serials(choice) == [first]
+        assert measurement.choose_serials(choice) == [first]
         assert capsys.readouterr().err == note
-    assert measurement.serials(f"{second},{first}") == [second]  # the first that was named
+    assert measurement.choose_serials(f"{second},{first}") == [second]  # the first that was named
     assert cli.run(["devices", "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["devices"]
     assert (result["serial"], result["also"]) == (first, [second])
@@ -89,16 +89,16 @@ def test_one_phone_is_one_device(connect, capsys, other):
 )
 def test_different_phones_stay_separate(connect, capsys, other):
     connect({"one": PHONE, "two": other})
-    assert selection.serials("all") == ["one", "two"]
+    assert selection.choose_serials("all") == ["one", "two"]
     with pytest.raises(DeviceError, match="there are 2 devices"):
-        selection.serials(None)
+        selection.choose_serials(None)
     assert capsys.readouterr().err == ""
 
 
 def test_phones_without_a_serial_number_stay_separate(connect):
     nameless = PHONE | {"number": ""}
     connect({"one": nameless, "two": nameless})
-    assert selection.serials("all") == ["one", "two"]
+    assert selection.choose_serials("all") == ["one", "two"]
 
 
 def test_a_shared_serial_number_is_resolved_by_the_boot_id():
@@ -119,8 +119,8 @@ def test_a_shared_serial_number_is_resolved_by_the_boot_id():
 def test_a_virtual_device_at_two_addresses_is_one_device(x86_64_device, adb_server, capsys):
     with Relay(x86_64_device.port) as relay:
         first, second = (adb_server.connect(s) for s in (x86_64_device.serial, relay.serial))
-        (only,) = selection.serials("all")
-        assert selection.serials(None) == [only]
+        (only,) = selection.choose_serials("all")
+        assert selection.choose_serials(None) == [only]
         assert cli.run(["devices", "--json"]) == 0
         adb_server("disconnect", relay.serial)
     (result,) = json.loads(capsys.readouterr().out)["devices"]

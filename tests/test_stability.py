@@ -60,7 +60,7 @@ def test_two_modes_are_detected_at_their_centers(share: float, apart: float) -> 
     rng = np.random.default_rng(0)
     fast, slow = latencies(1, count=400), latencies(2, center=10 * apart, count=400)
     mixed = [s if rng.random() < share else f for f, s in zip(fast, slow, strict=True)]
-    result = stability.modes(mixed)
+    result = stability.find_modes(mixed)
     assert result is not None
     assert result == pytest.approx((10.15, 10.15 * apart), rel=0.03)
     assert not stability.assess([mixed]).stable
@@ -69,26 +69,26 @@ def test_two_modes_are_detected_at_their_centers(share: float, apart: float) -> 
 def test_a_tail_of_outliers_is_no_second_mode() -> None:
     samples = latencies(3, count=400)
     samples[::12] = [3 * s for s in samples[::12]]
-    assert stability.modes(samples) is None
+    assert stability.find_modes(samples) is None
 
 
 def test_a_coarse_clock_gives_no_modes() -> None:
-    assert stability.modes([s // 100_000 * 100_000 for s in latencies(4)]) is None
-    assert stability.modes([5 * MS] * 100) is None
-    assert stability.modes([5 * MS] * 99 + [5 * MS + 1]) is None
+    assert stability.find_modes([s // 100_000 * 100_000 for s in latencies(4)]) is None
+    assert stability.find_modes([5 * MS] * 100) is None
+    assert stability.find_modes([5 * MS] * 99 + [5 * MS + 1]) is None
 
 
 @pytest.mark.parametrize(("factor", "sign"), [(1.2, 1), (0.8, -1)])
 def test_a_drift_has_a_direction(factor: float, sign: int) -> None:
     steps = np.linspace(1, factor, 300)
     samples = [int(s * k) for s, k in zip(latencies(5), steps, strict=True)]
-    assert stability.drift(samples) * sign == pytest.approx(0.13, abs=0.03)
-    assert stability.assess([latencies(6), samples]).drift == stability.drift(samples)
+    assert stability.compute_drift(samples) * sign == pytest.approx(0.13, abs=0.03)
+    assert stability.assess([latencies(6), samples]).drift == stability.compute_drift(samples)
 
 
 def test_an_insignificant_drift_is_zero() -> None:
-    assert stability.drift(latencies(7, noise=0.5, count=60)) == 0.0
-    assert stability.drift([MS, 2 * MS, 3 * MS]) == 0.0
+    assert stability.compute_drift(latencies(7, noise=0.5, count=60)) == 0.0
+    assert stability.compute_drift([MS, 2 * MS, 3 * MS]) == 0.0
 
 
 def test_processes_that_disagree_are_not_stable() -> None:
@@ -127,7 +127,7 @@ def test_a_median_is_resolved_when_processes_agree() -> None:
 
 def test_disagreeing_processes_do_not_resolve_a_median() -> None:
     apart = [latencies(n, center=center, count=2000) for n, center in enumerate((10, 10.3, 10.6))]
-    within = statistics.median_ci95_ms([ns for samples in apart for ns in samples])
+    within = statistics.compute_median_ci95_ms([ns for samples in apart for ns in samples])
     assert within is not None
     assert (within.high - within.low) / 2 < 0.01 * 10.3  # the samples by themselves would do
     assert not resolved(*apart)

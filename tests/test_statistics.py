@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.bench import stability
-from kit.bench.plan import preset
+from kit.bench.plan import get_preset
 from kit.results import statistics
 from kit.results.statistics import Interval, Speedup
 
@@ -19,17 +19,19 @@ SAMPLES = st.lists(st.integers(1, 10**12), min_size=6, max_size=60)
 
 def test_median_and_percentiles_of_known_samples() -> None:
     samples = [n * 1_000_000 for n in range(1, 102)]  # 1..101 ms
-    assert statistics.median_ms(samples) == 51
-    assert statistics.percentile_ms(samples, 90) == 91
-    assert statistics.percentile_ms(samples, 99) == 100
-    assert statistics.percentile_ms(samples, 0) == 1
+    assert statistics.compute_median_ms(samples) == 51
+    assert statistics.compute_percentile_ms(samples, 90) == 91
+    assert statistics.compute_percentile_ms(samples, 99) == 100
+    assert statistics.compute_percentile_ms(samples, 0) == 1
 
 
 def test_one_slow_sample_moves_the_median_of_two_by_half() -> None:
-    assert statistics.median_ms([1_000_000, 2_000_000]) == 1.5
+    assert statistics.compute_median_ms([1_000_000, 2_000_000]) == 1.5
 
 
-@pytest.mark.parametrize("function", [statistics.median_ms, statistics.median_ci95_ms])
+@pytest.mark.parametrize(
+    "function", [statistics.compute_median_ms, statistics.compute_median_ci95_ms]
+)
 def test_no_samples_is_an_error(function) -> None:
     with pytest.raises(ValueError, match="no samples"):
         function([])
@@ -37,29 +39,29 @@ def test_no_samples_is_an_error(function) -> None:
 
 def test_a_percentile_beyond_100_is_an_error() -> None:
     with pytest.raises(ValueError, match="range"):
-        statistics.percentile_ms([1, 2], 101)
+        statistics.compute_percentile_ms([1, 2], 101)
 
 
 def test_fewer_than_six_samples_have_no_interval() -> None:
-    assert statistics.median_ci95_ms([1, 2, 3, 4, 5]) is None
-    assert statistics.median_ci95_ms([1, 2, 3, 4, 5, 6]) is not None
+    assert statistics.compute_median_ci95_ms([1, 2, 3, 4, 5]) is None
+    assert statistics.compute_median_ci95_ms([1, 2, 3, 4, 5, 6]) is not None
 
 
 def test_equal_samples_have_an_interval_of_zero_width() -> None:
-    assert statistics.median_ci95_ms([4_000_000] * 50) == Interval(4.0, 4.0)
+    assert statistics.compute_median_ci95_ms([4_000_000] * 50) == Interval(4.0, 4.0)
 
 
 @settings(max_examples=25, deadline=None)
 @given(SAMPLES, st.randoms())
 def test_the_interval_contains_the_median_and_ignores_the_order(samples, random) -> None:
-    interval = statistics.median_ci95_ms(samples)
+    interval = statistics.compute_median_ci95_ms(samples)
     assert interval is not None
-    assert interval.low <= statistics.median_ms(samples) <= interval.high
+    assert interval.low <= statistics.compute_median_ms(samples) <= interval.high
     assert min(samples) / 1e6 <= interval.low
     assert interval.high <= max(samples) / 1e6
     shuffled = list(samples)
     random.shuffle(shuffled)
-    assert statistics.median_ci95_ms(shuffled) == interval
+    assert statistics.compute_median_ci95_ms(shuffled) == interval
 
 
 def test_the_interval_covers_the_true_median_about_95_times_in_100() -> None:
@@ -68,7 +70,7 @@ def test_the_interval_covers_the_true_median_about_95_times_in_100() -> None:
     hits = 0
     for _ in range(200):
         samples = (true * draw.lognormal(0, 0.2, 60)).astype(np.int64)
-        interval = statistics.median_ci95_ms(samples)
+        interval = statistics.compute_median_ci95_ms(samples)
         assert interval is not None
         hits += interval.low <= true / 1e6 <= interval.high
     assert 178 <= hits <= 199  # binomial(200, 0.95) leaves this range once in a thousand
@@ -77,7 +79,10 @@ def test_the_interval_covers_the_true_median_about_95_times_in_100() -> None:
 def test_many_samples_use_a_closed_form_that_agrees_with_the_bootstrap() -> None:
     draw = np.random.default_rng(2)
     samples = (5e6 * draw.lognormal(0, 0.2, statistics.BOOTSTRAP_LIMIT + 1)).astype(np.int64)
-    closed, near = statistics.median_ci95_ms(samples), statistics.median_ci95_ms(samples[1:])
+    closed, near = (
+        statistics.compute_median_ci95_ms(samples),
+        statistics.compute_median_ci95_ms(samples[1:]),
+    )
     assert closed is not None
     assert near is not None
     width = near.high - near.low
@@ -104,7 +109,7 @@ def test_the_interval_over_processes_covers_unlike_pooled_samples(monkeypatch) -
     results = [fresh(seed, 0.02) for seed in range(400)]
     hits = sum(holds(statistics.estimate(processes).interval, 5.0) for processes in results)
     assert hits >= 0.9 * 400
-    pooled = [statistics.median_ci95_ms(np.concatenate(processes)) for processes in results]
+    pooled = [statistics.compute_median_ci95_ms(np.concatenate(processes)) for processes in results]
     assert sum(holds(interval, 5.0) for interval in pooled) < 0.6 * 400
 
 
@@ -112,12 +117,12 @@ def test_the_interval_over_processes_covers_unlike_pooled_samples(monkeypatch) -
 @pytest.mark.parametrize(("apart", "known"), [(0.01, 0.99), (0.02, 0.9)])
 def test_the_interval_covers_with_sequential_stopping(apart, known, monkeypatch) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 200)
-    made, hits, narrow = preset("default"), 0, 0
+    made, hits, narrow = get_preset("default"), 0, 0
     assert made.max_repeats is not None
     for seed in range(400):
         every = fresh(seed, apart, made.max_repeats, taken=8)
         for count in range(made.repeats, made.max_repeats + 1):
-            width = stability.half_width(every[:count])
+            width = stability.compute_half_width(every[:count])
             if width is not None and width <= made.precision:
                 narrow += 1
                 break
@@ -139,7 +144,7 @@ def test_the_interval_over_processes_by_hand() -> None:
 
 def test_the_interval_is_never_narrower_than_that_of_the_samples() -> None:
     one = (5e6 * np.random.default_rng(7).lognormal(0, 0.3, 30)).astype(np.int64)
-    within = statistics.median_ci95_ms(np.concatenate([one] * 3))
+    within = statistics.compute_median_ci95_ms(np.concatenate([one] * 3))
     assert within is not None
     result = statistics.estimate([one] * 3).interval  # three that agree to the nanosecond
     assert result is not None
@@ -164,13 +169,13 @@ def test_how_many_processes_are_needed() -> None:
         deviation = float(np.log([10.0, 10.2, 10.4]).std(ddof=1))
         return float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
 
-    needed = statistics.processes_needed([10.0, 10.2, 10.4], 0.02, 50)
+    needed = statistics.count_needed_processes([10.0, 10.2, 10.4], 0.02, 50)
     assert needed is not None
     assert half(needed) <= 0.02 < half(needed - 1)
-    assert statistics.processes_needed([10.0, 10.2, 10.4], 0.02, needed) == needed
-    assert statistics.processes_needed([10.0, 10.2, 10.4], 0.02, needed - 1) is None
-    assert statistics.processes_needed([10.0, 10.0, 10.0], 0.02, 50) == 3
-    assert statistics.processes_needed([10.0, 15.0], 0.02, 50) is None
+    assert statistics.count_needed_processes([10.0, 10.2, 10.4], 0.02, needed) == needed
+    assert statistics.count_needed_processes([10.0, 10.2, 10.4], 0.02, needed - 1) is None
+    assert statistics.count_needed_processes([10.0, 10.0, 10.0], 0.02, 50) == 3
+    assert statistics.count_needed_processes([10.0, 15.0], 0.02, 50) is None
 
 
 def over(*medians: float) -> statistics.Estimate:
@@ -185,7 +190,7 @@ def test_a_process_counts_in_the_median_by_its_number_of_samples() -> None:
 
 
 def test_a_ratio_of_medians_has_a_combined_interval() -> None:
-    result = statistics.ratio(over(20, 20, 20), over(4, 4, 4))
+    result = statistics.compute_ratio(over(20, 20, 20), over(4, 4, 4))
     assert result.ratio == 5.0
     assert result.interval is not None
     assert (result.interval.low, result.interval.high) == pytest.approx((5.0, 5.0))
@@ -194,14 +199,14 @@ def test_a_ratio_of_medians_has_a_combined_interval() -> None:
 
 def test_a_difference_below_the_spread_of_processes_is_not_clear() -> None:
     baseline, own = over(20, 21, 22), over(19, 20, 21)
-    result = statistics.ratio(baseline, own)
+    result = statistics.compute_ratio(baseline, own)
     assert result.ratio == 1.05
     assert not result.clear
 
 
 def test_the_interval_of_a_ratio_follows_the_wider_side() -> None:
     own = over(20, 21, 22).interval
-    result = statistics.ratio(over(20, 21, 22), over(4, 4, 4)).interval
+    result = statistics.compute_ratio(over(20, 21, 22), over(4, 4, 4)).interval
     assert own is not None
     assert result is not None
     assert result.low == pytest.approx(own.low / 4)
@@ -209,20 +214,20 @@ def test_the_interval_of_a_ratio_follows_the_wider_side() -> None:
 
 
 def test_a_ratio_of_few_processes_has_no_interval() -> None:
-    assert statistics.ratio(over(9, 9), over(3, 3, 3)) == Speedup(3.0, None)
-    assert not statistics.ratio(over(9, 9), over(3, 3, 3)).clear
+    assert statistics.compute_ratio(over(9, 9), over(3, 3, 3)) == Speedup(3.0, None)
+    assert not statistics.compute_ratio(over(9, 9), over(3, 3, 3)).clear
 
 
 def test_a_ratio_of_empty_samples_is_an_error() -> None:
     with pytest.raises(ValueError, match="above 0"):
-        statistics.ratio(over(0), over(1))
+        statistics.compute_ratio(over(0), over(1))
 
 
 def test_top1_margin_is_zero_for_equal_answers_and_shrinks_with_pictures() -> None:
-    assert statistics.top1_margin95(1.0, 100) == 0
-    assert statistics.top1_margin95(0.96, 468) == pytest.approx(0.01812, abs=1e-5)
-    assert statistics.top1_margin95(0.9, 400) == pytest.approx(
-        statistics.top1_margin95(0.9, 100) / 2
+    assert statistics.compute_top1_margin95(1.0, 100) == 0
+    assert statistics.compute_top1_margin95(0.96, 468) == pytest.approx(0.01812, abs=1e-5)
+    assert statistics.compute_top1_margin95(0.9, 400) == pytest.approx(
+        statistics.compute_top1_margin95(0.9, 100) / 2
     )
 
 
@@ -232,4 +237,4 @@ def test_top1_margin_is_not_narrower_than_the_paired_interval() -> None:
     other = np.where(draw.random(500) < 0.05, draw.random(500) < 0.5, right)
     difference = other.astype(float) - right
     paired = 1.96 * float(difference.std()) / math.sqrt(500)
-    assert statistics.top1_margin95(float((right == other).mean()), 500) >= paired
+    assert statistics.compute_top1_margin95(float((right == other).mean()), 500) >= paired

@@ -23,7 +23,7 @@ from report_samples import (
 from test_report_browser import BROWSER, probe
 
 from kit import cli
-from kit.bench.plan import preset
+from kit.bench.plan import get_preset
 from kit.bundles import loading, writing
 from kit.json_outputs import read_output
 from kit.results import store
@@ -237,7 +237,7 @@ def test_only_commands_that_fill_a_cell_are_said_to(tmp_path):
     int8, fp32 = has_memory(latency()), has_memory(latency("none"))
     assert commands(int8, fp32) == []
     # A quick measurement has times and no memory.
-    quick = has_memory(int8, plan=preset("quick"), peak_rss=None, base_rss=None)
+    quick = has_memory(int8, plan=get_preset("quick"), peak_rss=None, base_rss=None)
     ((kit, bench, path, _, names, _, _),) = commands(quick, fp32)
     assert (kit, bench, path) == ("kit", "bench", str(tmp_path / quick.bundle.name))
     assert set(names.split(",")) == {f"{name}-int8" for name in ("executorch", "lite", "onnx")}

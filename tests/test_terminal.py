@@ -25,7 +25,7 @@ from kit.commands.common.measurement import Measured
 from kit.errors import DeviceError, KitError, RunError
 from kit.notices import read_text
 from kit.results.context import DeviceRef
-from kit.text import one_line, printable
+from kit.text import make_one_line, make_printable
 
 pytestmark = pytest.mark.cold_start
 
@@ -59,18 +59,18 @@ def safe(shown: str) -> str:
     ],
 )
 def test_unprintable_characters_are_replaced(text: str, shown: str | None) -> None:
-    assert printable(text) == (text if shown is None else shown)
+    assert make_printable(text) == (text if shown is None else shown)
 
 
 def test_text_for_one_line_has_no_line_ends() -> None:
-    assert one_line("  a\n b\t\x1bc\u2028d ") == "a b �c d"
-    assert one_line("5\N{NO-BREAK SPACE}%") == "5\N{NO-BREAK SPACE}%"
+    assert make_one_line("  a\n b\t\x1bc\u2028d ") == "a b �c d"
+    assert make_one_line("5\N{NO-BREAK SPACE}%") == "5\N{NO-BREAK SPACE}%"
 
 
 def test_every_control_character_of_unicode() -> None:
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    safe(printable(every))
-    assert printable(printable(every)) == printable(every)
+    safe(make_printable(every))
+    assert make_printable(make_printable(every)) == make_printable(every)
 
 
 # the only output -------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_tables_keep_their_columns() -> None:
     table.add_row(EVIL, "1")
     table.add_row("\x1b" * 3, "2")
     shown = io.StringIO()
-    actual = terminal.console(width=200)
+    actual = terminal.make_console(width=200)
     actual.file = shown  # type: ignore[assignment]
     actual.print(table)
     lines = safe(shown.getvalue()).splitlines()
@@ -204,12 +204,12 @@ def test_bars_and_spinners(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shown = Tty()
     monkeypatch.setattr(sys, "stderr", shown)
-    with progress_display.steps(auto_refresh=False) as update:
+    with progress_display.show_steps(auto_refresh=False) as update:
         update(0, 2, EVIL)
         update(1, 2, EVIL)
-    with progress_display.steps_of([EVIL]) as updates:
+    with progress_display.show_steps_of([EVIL]) as updates:
         updates[EVIL](1, 2, EVIL)
-    with progress_display.stages() as report_status:
+    with progress_display.show_stages() as report_status:
         report_status(EVIL)
     assert unstyled(shown.getvalue()).count("[red]x[/] [/nope]") >= 4
     safe(unstyled(shown.getvalue()))

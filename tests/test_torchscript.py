@@ -14,7 +14,7 @@ from torch import nn
 
 from kit import formats
 from kit.algorithms import get_algorithm
-from kit.comparison import sqnr_db
+from kit.comparison import compute_sqnr_db
 from kit.errors import BuildError, RunError
 from kit.formats.torchscript import engine, write_module
 from kit.formats.torchscript.compiling import optimize
@@ -145,7 +145,7 @@ def test_the_x86_backend_equals_qnnpack_up_to_rounding(levels):
     # Files of both engines are loaded in one process, in either order.
     for order in (("qnnpack", "x86"), ("x86", "qnnpack")):
         result = {name: np.stack(answers(FORMAT.load(paths[name], 1), images)) for name in order}
-        noise = sqnr_db(result["qnnpack"], result["x86"])
+        noise = compute_sqnr_db(result["qnnpack"], result["x86"])
         assert noise is None or noise > 30
     with torch.inference_mode():
         torch.backends.quantized.engine = "qnnpack"

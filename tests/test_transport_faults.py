@@ -96,7 +96,7 @@ def test_unknown_key_is_reported_and_may_be_accepted(x86_64_device):
             quick.shell("true")
         assert "accept 'Allow USB debugging?'" in caught.value.hint
         assert relay.offered
-        relay.allow(adb_keys.folder() / "adbkey.pub")
+        relay.allow(adb_keys.get_folder() / "adbkey.pub")
         assert quick.shell("echo in").stdout == "in\n"
 
 
@@ -126,7 +126,7 @@ def test_key_is_made_once_and_only_for_its_owner(x86_64_device, own_keys, tmp_pa
     key, public = tmp_path / "keys/adbkey", tmp_path / "keys/adbkey.pub"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes(), public.read_bytes()
-    assert adb_keys.signer().public_key.split()[0] == before[1].split()[0]
+    assert adb_keys.load_signer().public_key.split()[0] == before[1].split()[0]
     public.unlink()  # as after a careless copy: the other half is enough
     with Relay(x86_64_device.port, keys=[]) as relay:
         relay_key = tmp_path / "again.pub"

@@ -10,7 +10,7 @@ from kit.bench import turns
 
 
 def orders(names: str, count: int) -> list[str]:
-    return ["".join(one) for one in islice(turns.rounds(names), count)]
+    return ["".join(one) for one in islice(turns.order_rounds(names), count)]
 
 
 def test_the_first_two_rounds_are_forward_and_backward() -> None:

@@ -62,10 +62,10 @@ def paths(names: dict[str, str]) -> set[str]:
 
 
 def test_each_room_keeps_its_files_in_the_folder_of_the_table(folder):
-    assert cache.folder() == folder / "bundles"
+    assert cache.get_folder() == folder / "bundles"
     assert native._root() == folder / "runners"
-    assert _sources.cache_folder() == folder / "weights"
-    assert tools.cache() == folder / "app"
+    assert _sources.get_cache_folder() == folder / "weights"
+    assert tools.make_cache_folder() == folder / "app"
 
 
 def test_sizes_are_disk_usage_of_kits_files(folder, capsys):
@@ -103,7 +103,7 @@ def test_one_kind_is_removed_without_the_others(folder, capsys):
 
 
 def test_a_running_kit_keeps_what_it_uses(folder, capsys):
-    use = "from kit.runners import native; native.listed(); print(1, flush=True); input()"
+    use = "from kit.runners import native; native.list_runners(); print(1, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", use], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as running:

@@ -371,9 +371,9 @@ def test_folded_graph_computes_what_the_model_computes(own, factory):
 )
 def test_layers_are_named_wherever_their_weights_are(own, factory, layers):
     from kit.quantize.graph import fold
-    from kit.quantize.nodes import layer_names
+    from kit.quantize.nodes import list_layer_names
 
-    assert set(layer_names(fold(model_of(own(factory)), pictures()))) == layers
+    assert set(list_layer_names(fold(model_of(own(factory)), pictures()))) == layers
 
 
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
@@ -415,14 +415,14 @@ def test_padding_on_one_side_is_refused():
 
 @pytest.mark.slow
 def test_cost_counts_layers_in_functions_and_closed_modules(own):
-    attention = cost.of(own("Attention"), PX)
+    attention = cost.compute_cost(own("Attention"), PX)
     linear = attention.by_kind()["fully connected"]
     assert linear.layers == 3
     assert linear.multiply_adds == 4 * 64 * 16 * 16 + 16 * 10
-    functional = cost.of(own("Functional"), PX)
+    functional = cost.compute_cost(own("Functional"), PX)
     assert functional.total.parameters == 8 * 3 * 9 + 8 * 10
     with pytest.raises(RecipeError, match="fails on an input of"):
-        cost.of(own("Attention"), 64)  # its parameter is made for 32
+        cost.compute_cost(own("Attention"), 64)  # its parameter is made for 32
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from kit.errors import WeightsError
 from kit.models.fitting import load_into
 from kit.models.interface import Official
-from kit.models.weights import read_nest, read_state, source_hash, split_key
+from kit.models.weights import hash_source, read_nest, read_state, split_key
 from kit.pipeline._model import _hint_architecture
 
 OFFICIAL = Official(file="w.pth", url="", sha256="5f" * 32, accuracy=50.0)
@@ -28,18 +28,18 @@ OFFICIAL = Official(file="w.pth", url="", sha256="5f" * 32, accuracy=50.0)
 def test_source_hash(tmp_path):
     file = tmp_path / "w.pth"
     file.write_bytes(b"weights")
-    assert source_hash("random", None, 7) == "random:7"
-    assert source_hash("imagenet", OFFICIAL, 0) == OFFICIAL.sha256
-    assert source_hash(str(file), None, 0) == hashlib.sha256(b"weights").hexdigest()
+    assert hash_source("random", None, 7) == "random:7"
+    assert hash_source("imagenet", OFFICIAL, 0) == OFFICIAL.sha256
+    assert hash_source(str(file), None, 0) == hashlib.sha256(b"weights").hexdigest()
     with pytest.raises(WeightsError, match="no published weights"):
-        source_hash("imagenet", None, 0)
+        hash_source("imagenet", None, 0)
     with pytest.raises(WeightsError, match=r"cannot read the weights .*gone\.pth: No such file"):
-        source_hash(str(tmp_path / "gone.pth"), None, 0)
+        hash_source(str(tmp_path / "gone.pth"), None, 0)
 
 
 def test_hashes_and_sources_need_no_torch():
     code = (
-        "import sys; from kit.models import weights; weights.source_hash('random', None, 0)\n"
+        "import sys; from kit.models import weights; weights.hash_source('random', None, 0)\n"
         "print([m for m in ('torch', 'torchvision', 'numpy', 'safetensors') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -295,7 +295,7 @@ def test_of_several_the_trained_one_is_loaded_unless_a_key_selects(tmp_path, key
     with pytest.raises(WeightsError, match="has no state dict called 'swa'") as caught:
         read_nest(path, "swa")
     assert "'model'" in caught.value.hint
-    assert source_hash(f"{path}:{full}", None, 0) == f"{source_hash(str(path), None, 0)}:{full}"
+    assert hash_source(f"{path}:{full}", None, 0) == f"{hash_source(str(path), None, 0)}:{full}"
 
 
 def test_several_state_dicts_with_unknown_names_need_a_key(tmp_path):

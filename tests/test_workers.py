@@ -109,6 +109,6 @@ def alive():
 
 
 def test_width_is_limited_by_cores_and_memory():
-    assert workers.width(8, 1) == min(8, len(os.sched_getaffinity(0)))
-    assert workers.width(8, 2**60) == 1
-    assert workers.width(1, 1) == 1
+    assert workers.choose_width(8, 1) == min(8, len(os.sched_getaffinity(0)))
+    assert workers.choose_width(8, 2**60) == 1
+    assert workers.choose_width(1, 1) == 1

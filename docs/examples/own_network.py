@@ -42,7 +42,7 @@ def make() -> nn.Module:
 
 def main(folder: Path) -> None:
     import kit
-    from kit.bench.plan import preset
+    from kit.bench.plan import get_preset
     from kit.report.write import write as write_report
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main(folder: Path) -> None:
     for row in accuracy.rows:
         sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB"
         print(f"{row.name}: top-1 {row.top1:.1%} of {row.images} pictures, {sqnr}")
-    latency = kit.measure(bundle, plan=preset("quick"))
+    latency = kit.measure(bundle, plan=get_preset("quick"))
     for run in latency.runs:
         samples = sorted(run.processes[0].samples_ns)
         print(f"{run.name}: about {samples[len(samples) // 2] / 1e6:.3f} ms in one process")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
 
 
-def qconfig(flow: Flow, options: Options) -> dict[str, str]:
+def describe_qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return the quantizer's configuration, in words."""
-    return wording.dynamic(flow, options)
+    return wording.describe_dynamic(flow, options)
 
 
 def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
@@ -63,14 +63,14 @@ def _by_the_runtime(model: GraphModule, options: Options) -> Quantized:
     from kit.formats.deferred import DeferredDynamic, defer_dynamic
 
     defer_dynamic(model, DeferredDynamic(per_channel=options.granularity == "per-channel"))
-    return Quantized(graph=model, qconfig=qconfig("pt2e-u8", options), integer=True)
+    return Quantized(graph=model, qconfig=describe_qconfig("pt2e-u8", options), integer=True)
 
 
 ALGORITHM = Algorithm(
     "dynamic",
     summary="int8 weights of Linear, LSTM and GRU, ranges from each input",
     calibrates=False,
-    describe=qconfig,
+    describe=describe_qconfig,
     quantize=quantize,
     aliases=("drq", "dynamic-range"),
 )

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
 
 
-def qconfig(flow: Flow, options: Options) -> dict[str, str]:
+def describe_qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return that nothing is quantized, in words."""
     return dict(wording.FLOAT)
 
 
 def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
     """Return the model as it is."""
-    return Quantized(graph=model, qconfig=qconfig(flow, options))
+    return Quantized(graph=model, qconfig=describe_qconfig(flow, options))
 
 
 ALGORITHM = Algorithm(
     "none",
     summary="float32, BatchNorm folded",
     calibrates=False,
-    describe=qconfig,
+    describe=describe_qconfig,
     quantize=quantize,
     precision="fp32",
     aliases=("fp32", "float32", "float", "no", "off", "false"),

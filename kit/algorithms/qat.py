@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
 
 
-def qconfig(flow: Flow, options: Options) -> dict[str, str]:
+def describe_qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return the configuration of the observers, in words."""
     from kit.algorithms import static
 
-    return static.qconfig(flow, options)
+    return static.describe_qconfig(flow, options)
 
 
 def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
@@ -38,7 +38,7 @@ ALGORITHM = Algorithm(
     calibrates=True,
     keeps_layers=True,
     trains=True,
-    describe=qconfig,
+    describe=describe_qconfig,
     quantize=quantize,
     aliases=("training", "quantization-aware", "fake-quant"),
 )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
 
 
-def qconfig(flow: Flow, options: Options) -> dict[str, str]:
+def describe_qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return the configuration of the observers, in words."""
-    return wording.static(flow, options)
+    return wording.describe_static(flow, options)
 
 
 def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
@@ -39,7 +39,7 @@ ALGORITHM = Algorithm(
     summary="int8 weights and activations, ranges from calibration",
     calibrates=True,
     keeps_layers=True,
-    describe=qconfig,
+    describe=describe_qconfig,
     quantize=quantize,
     aliases=("ptq", "int8", "full-integer", "post-training", "s8", "u8"),
 )

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
 
 
-def qconfig(flow: Flow, options: Options) -> dict[str, str]:
+def describe_qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return the configuration of weights and activations, in words."""
-    return wording.weights(flow, options)
+    return wording.describe_weights(flow, options)
 
 
 def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
@@ -37,7 +37,7 @@ def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Op
     graph = weight_only.quantize_weights(
         model, example, options, computes_in_int8=flow != "pt2e-u8"
     )
-    return Quantized(graph=graph, qconfig=qconfig(flow, options))
+    return Quantized(graph=graph, qconfig=describe_qconfig(flow, options))
 
 
 ALGORITHM = Algorithm(
@@ -45,7 +45,7 @@ ALGORITHM = Algorithm(
     summary="int8 weights of all layers, which compute in float; needs no pictures",
     calibrates=False,
     keeps_layers=True,
-    describe=qconfig,
+    describe=describe_qconfig,
     quantize=quantize,
     precision="int8-weights",
     aliases=("weight-only", "w8", "weights-only"),

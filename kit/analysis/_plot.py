@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.analysis.sensitivity import LayerRecord, Study
-from kit.report.canvas import INK, MUTED, Margins, canvas, rows_axis, shorten
+from kit.report.canvas import INK, MUTED, Margins, open_canvas, set_rows_axis, shorten
 from kit.report.palette import PLACEHOLDER_COLOURS
-from kit.report.svg import Drawing, picture
-from kit.text import one_line
+from kit.report.svg import Drawing, render_picture
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,18 +22,18 @@ _ROW = 15
 _NAME = 24  # maximum number of characters beside the bars
 
 
-def bars(study: Study) -> Drawing:
+def draw_bars(study: Study) -> Drawing:
     """Draw the SQNR with only one place in int8, for each place; shorter bars are worse."""
     worst = {record.name for record in _list_worst(study)}
     margins = Margins(left=150, right=34)
     height = len(study.records) * _ROW + margins.top + margins.bottom
     finite = [r.sqnr_db for r in study.records if np.isfinite(r.sqnr_db)] or [0.0]
-    with canvas(height, margins) as (figure, axes):
-        rows_axis(axes, "SQNR, this place alone in int8, dB")
+    with open_canvas(height, margins) as (figure, axes):
+        set_rows_axis(axes, "SQNR, this place alone in int8, dB")
         axes.set_xlim(min(0.0, *finite), max(1.0, *finite))
         for index, record in enumerate(study.records):
             _bar(axes, record, (index + 0.5) * _ROW, record.name in worst)
-        return picture(figure, "sensitivity", "What int8 costs at each place", _words(study))
+        return render_picture(figure, "sensitivity", "What int8 costs at each place", _words(study))
 
 
 def _list_worst(study: Study) -> Sequence[LayerRecord]:
@@ -56,5 +56,5 @@ def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
 def _words(study: Study) -> str:
     """Return the worst places in a sentence, as the plot's description."""
     worst = _list_worst(study)
-    text = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
+    text = ", ".join(f"{make_one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
     return f"{len(study.records)} places in the network's order; the worst are {text}."

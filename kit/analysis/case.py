@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.analysis._replay import Replay, ReplaySetting, arrange
-from kit.analysis.points import in_int8, points
-from kit.analysis.score import Labels, MeasureAgreement, Score, score
-from kit.quantize.nodes import layer_names, operation_names
+from kit.analysis.points import list_points, select_int8
+from kit.analysis.score import Labels, MeasureAgreement, Score, compute_score
+from kit.quantize.nodes import list_layer_names, list_operation_names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ class Case:
 
     def score(self, answers: FloatArray) -> Score:
         """Return the score of answers to the pictures."""
-        return score(self.reference, answers, self.labels, self.measure_agreement)
+        return compute_score(self.reference, answers, self.labels, self.measure_agreement)
 
 
 class Simulated:
@@ -73,9 +73,9 @@ class Simulated:
             simulation: its settings are changed.
             scales: see `Case`.
         """
-        self.points = points(folded)
-        self.layers = layer_names(folded)
-        self.keepable = (*self.layers, *operation_names(folded))
+        self.points = list_points(folded)
+        self.layers = list_layer_names(folded)
+        self.keepable = (*self.layers, *list_operation_names(folded))
         self._scales = scales
         self._simulation = simulation
         activations = simulation.activations
@@ -106,7 +106,9 @@ class Simulated:
 
     def all_but(self, kept: Collection[str]) -> ReplaySetting:
         """Return the setting with some layers in float, like in the formats."""
-        return ReplaySetting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
+        return ReplaySetting(
+            select_int8(self.points, kept), frozenset(self.layers) - frozenset(kept)
+        )
 
     def logits(self, images: ExamplesLike, kept: Collection[str]) -> FloatArray:
         """Return the answers [N, classes] with some layers in float."""
@@ -119,7 +121,7 @@ class Simulated:
         return Replay(self._simulation, images, self._scales)
 
 
-def spread(count: int, maximum: int) -> list[int]:
+def sample_positions(count: int, maximum: int) -> list[int]:
     """Return up to `maximum` of the positions 0 to count - 1, evenly spread."""
     return (
         list(range(count)) if count <= maximum else [i * count // maximum for i in range(maximum)]

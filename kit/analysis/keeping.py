@@ -14,7 +14,7 @@ import numpy as np
 
 from kit.analysis.case import Simulated
 from kit.analysis.moves import MAX_KEPT, Moves, Step
-from kit.comparison import sqnr_db
+from kit.comparison import compute_sqnr_db
 from kit.signature import FloatArray
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Judged:
         """Return the SQNR of the worst output, in dB; infinite if all are equal."""
         begins = (0, *self.ends[:-1])
         parts = [slice(*pair) for pair in zip(begins, self.ends, strict=True)]
-        ratios = [sqnr_db(self.answers[:, part], answers[:, part]) for part in parts]
+        ratios = [compute_sqnr_db(self.answers[:, part], answers[:, part]) for part in parts]
         return min((ratio for ratio in ratios if ratio is not None), default=float("inf"))
 
     def simulate(self, folded: GraphModule, simulation: Simulation) -> Simulated:

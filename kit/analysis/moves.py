@@ -15,7 +15,7 @@ import numpy as np
 
 from kit.analysis._replay import ReplaySetting, split_calls
 from kit.analysis.case import Simulated
-from kit.analysis.points import in_int8
+from kit.analysis.points import select_int8
 from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Moves:
     def _noise(self, move: Move, kept: Sequence[str]) -> float:
         """Return the noise of the weights and tensors that a move makes float."""
         points = self._model.points
-        freed = in_int8(points, kept) - in_int8(points, {*kept, *move})
+        freed = select_int8(points, kept) - select_int8(points, {*kept, *move})
         new = set(move) - set(kept)
         weights = sum(self._weights.get(name, 0.0) for name in new)
         return sum(self._tensors[name] for name in freed) + weights

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kit import __version__
-from kit.analysis._plot import bars
+from kit.analysis._plot import draw_bars
 from kit.analysis.repair import Repair
 from kit.analysis.score import Score
 from kit.analysis.sensitivity import Study
 from kit.errors import OutputError
 from kit.files import atomic
 from kit.report.text import NBSP
-from kit.text import one_line
+from kit.text import make_one_line
 
 
 def write(
@@ -56,9 +56,9 @@ def render(study: Study, about: Mapping[str, object], repair: Repair | None, lin
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: one_line(value) if type(value) is str else value,
+        finalize=lambda value: make_one_line(value) if type(value) is str else value,
     )
-    plot, script = bars(study), load_script()
+    plot, script = draw_bars(study), load_script()
     return environment.get_template("analysis.html.j2").render(
         study=study,
         about=about,
@@ -71,7 +71,7 @@ def render(study: Study, about: Mapping[str, object], repair: Repair | None, lin
         decibels=_decibels,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
-        colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
+        colours=Markup(palette.format_css(":root")),  # noqa: S704 - constants of kit.report
         font=Markup(FONT),  # noqa: S704
         version=__version__,
     )

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.quantize.nodes import (
-    called,
+    get_module,
     is_clip,
     is_quantized_later,
-    layer_names,
-    node_name,
-    only_moves,
+    keeps_values,
+    list_layer_names,
+    name_node,
 )
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class Point:
         return frozenset({*self.readers, *(() if self.source is None else (self.source,))})
 
 
-def points(folded: GraphModule) -> tuple[Point, ...]:
+def list_points(folded: GraphModule) -> tuple[Point, ...]:
     """Return the quantized tensors of a folded float model, in order."""
-    layers = frozenset(layer_names(folded))
+    layers = frozenset(list_layer_names(folded))
     nodes = [node for node in folded.graph.nodes if is_quantized_later(node)]
     return tuple(_point(node, layers) for node in nodes)
 
@@ -73,28 +73,28 @@ def points(folded: GraphModule) -> tuple[Point, ...]:
 def _point(node: Node, layers: frozenset[str]) -> Point:
     maker = _maker(node, layers)
     readers = tuple(dict.fromkeys(_readers(node, layers)))
-    return Point(node_name(node), maker, "" if maker else _kind(node), readers, _source(node))
+    return Point(name_node(node), maker, "" if maker else _kind(node), readers, _source(node))
 
 
 def _maker(node: Node, layers: frozenset[str]) -> str | None:
     """Return the layer that computes a tensor: the node itself, or the one that it clips."""
-    if node_name(node) in layers:
-        return node_name(node)
+    if name_node(node) in layers:
+        return name_node(node)
     for source in node.all_input_nodes:
-        if node_name(source) in layers and not is_quantized_later(source):
-            return node_name(source)
+        if name_node(source) in layers and not is_quantized_later(source):
+            return name_node(source)
     return None
 
 
 def _source(node: Node) -> str | None:
     while node.op != "placeholder" and _keeps_values(node):
         node = node.all_input_nodes[0]
-    return None if node.op == "placeholder" or _operator(node) in _FLOAT else node_name(node)
+    return None if node.op == "placeholder" or _operator(node) in _FLOAT else name_node(node)
 
 
 def _keeps_values(node: Node) -> bool:
     """Whether a node moves, selects or clips values of its only input."""
-    kept = only_moves(node) or is_clip(node) or _operator(node) in _SELECTING | _RECTIFIERS
+    kept = keeps_values(node) or is_clip(node) or _operator(node) in _SELECTING | _RECTIFIERS
     return kept and len(node.all_input_nodes) > 0
 
 
@@ -107,8 +107,8 @@ def _readers(node: Node, layers: frozenset[str]) -> Iterator[str]:
         name = _operator(user)
         if user.op == "output" or name in _FLOAT or name in _RECTIFIERS:
             continue
-        if name not in _SELECTING and (node_name(user) in layers or is_quantized_later(user)):
-            yield node_name(user)
+        if name not in _SELECTING and (name_node(user) in layers or is_quantized_later(user)):
+            yield name_node(user)
         else:
             yield from _readers(user, layers)
 
@@ -116,7 +116,7 @@ def _readers(node: Node, layers: frozenset[str]) -> Iterator[str]:
 def _operator(node: Node) -> str:
     """Return the class of a called module, or the name of a function or method."""
     if node.op == "call_module":
-        return type(called(node)).__name__
+        return type(get_module(node)).__name__
     target: object = node.target
     packet = getattr(target, "overloadpacket", target)
     return target if isinstance(target, str) else str(getattr(packet, "__name__", ""))
@@ -128,6 +128,6 @@ def _kind(node: Node) -> str:
     return ADDITION if _operator(node).strip("_") in ("add", "iadd") else OPERATION
 
 
-def in_int8(tensors: Collection[Point], kept: Collection[str]) -> frozenset[str]:
+def select_int8(tensors: Collection[Point], kept: Collection[str]) -> frozenset[str]:
     """Return the names of the tensors that stay int8 while some layers are kept in float."""
     return frozenset(point.name for point in tensors if point.around - set(kept))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kit.analysis.case import Case, Simulated
 from kit.analysis.moves import MAX_KEPT, Moves
 from kit.analysis.score import Score
-from kit.analysis.sensitivity import thinned
+from kit.analysis.sensitivity import thin_case
 from kit.analysis.target import RepairTarget
 from kit.corrections import plan
 from kit.quantize.observers import NAMES as OBSERVERS
@@ -154,7 +154,7 @@ class Search:
     def _keep(self, start: Attempt) -> Attempt:
         """Keep layers in float until the target is met or no move helps."""
         model = self._model(start.choice)
-        moves = Moves(model, thinned(self._case, PICTURES).pictures, self._costs)
+        moves = Moves(model, thin_case(self._case, PICTURES).pictures, self._costs)
         best = attempt = start
         while not self._target.met(attempt.score) and len(attempt.choice.kept) < MAX_KEPT:
             move = moves.next(attempt.choice.kept)

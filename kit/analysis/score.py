@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.comparison import sqnr_db
+from kit.comparison import compute_sqnr_db
 from kit.signature import FloatArray
 
 Labels = NDArray[np.int64]
@@ -41,7 +41,7 @@ class Score:
         }
 
 
-def score(
+def compute_score(
     reference: FloatArray,
     logits: FloatArray,
     labels: Labels | None = None,
@@ -64,4 +64,4 @@ def score(
     if labels is not None:
         right, now = (100 * float(np.mean(x.argmax(1) == labels)) for x in (reference, logits))
         drop = right - now
-    return Score(len(logits), sqnr_db(reference, logits), agreement, drop)
+    return Score(len(logits), compute_sqnr_db(reference, logits), agreement, drop)

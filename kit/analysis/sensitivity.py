@@ -1,7 +1,7 @@
 """Measure the loss by int8 at each place of a network, and the gain of float there.
 
 Loss: only this layer's weights and output are rounded, everything else is float. Gain: the
-whole model is int8, and only this layer is float, like in the formats (`points`).
+whole model is int8, and only this layer is float, like in the formats (`kit.analysis.points`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.analysis._replay import ReplaySetting
-from kit.analysis.case import Case, Simulated, spread
+from kit.analysis.case import Case, Simulated, sample_positions
 from kit.analysis.points import Point
 from kit.analysis.score import Score
 from kit.calibration import PICTURES_MARGIN
-from kit.comparison import sqnr_db
+from kit.comparison import compute_sqnr_db
 from kit.signature import FloatArray
 
 if TYPE_CHECKING:
@@ -105,14 +105,14 @@ def measure(
         granularity: of the weights' scales.
         observer: see `kit.quantize.observers`.
     """
-    few = images[spread(len(images), PICTURES)]
+    few = images[sample_positions(len(images), PICTURES)]
     case = Case(images, few, np.empty((0, 0), np.float32), granularity, PICTURES_MARGIN, SPEED_UP)
     model = Simulated.calibrated(folded, case, observer, search=False)
     places, _ = _alone(model, case, folded, (), lambda done: None)
     return tuple(record for record in places if record.layer)
 
 
-def study(
+def make_study(
     folded: GraphModule,
     case: Case,
     observer: str,
@@ -123,7 +123,7 @@ def study(
 
     Args:
         folded: the float model, BatchNorm folded, corrected.
-        case: pictures and other constant inputs; see `thinned`.
+        case: pictures and other constant inputs; see `thin_case`.
         observer: see `kit.quantize.observers`.
         kept: layers that the recipe keeps in float.
         step: called repeatedly with the completed share.
@@ -147,10 +147,10 @@ def study(
     )
 
 
-def thinned(case: Case, maximum: int = PICTURES) -> Case:
+def thin_case(case: Case, maximum: int = PICTURES) -> Case:
     """Return a case with up to `maximum` of its pictures, evenly spread; fewer of large maps."""
     maximum = min(maximum, max(2, _ANSWER_BYTES // case.reference[0].nbytes))
-    few = spread(len(case.pictures), maximum)
+    few = sample_positions(len(case.pictures), maximum)
     labels = None if case.labels is None else case.labels[few]
     return replace(case, pictures=case.pictures[few], reference=case.reference[few], labels=labels)
 
@@ -225,7 +225,7 @@ def _gain(before: float, after: float) -> float:
 
 
 def _db(reference: FloatArray, logits: FloatArray) -> float:
-    ratio = sqnr_db(reference, logits.reshape(reference.shape))
+    ratio = compute_sqnr_db(reference, logits.reshape(reference.shape))
     return float("inf") if ratio is None else ratio
 
 

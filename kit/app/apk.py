@@ -144,6 +144,6 @@ def fit_for_16k(entries: list[ZipEntry]) -> list[str]:
     return [e.name for e in entries if e.page is not None and e.page < PAGE]
 
 
-def abis(entries: list[ZipEntry]) -> list[str]:
+def list_abis(entries: list[ZipEntry]) -> list[str]:
     """Return the ABIs of an APK's libraries, sorted."""
     return sorted({entry.name.split("/")[1] for entry in entries if entry.library})

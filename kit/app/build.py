@@ -93,11 +93,11 @@ def build(
     contract.check_app_id(options.app_id)
     # All checks of arguments come before downloads.
     if options.picture is not None:
-        packing.jpeg(options.picture)
+        packing.read_jpeg(options.picture)
     loaded = [loading.load_bundle(path) for path in folders]
     packing.check(loaded, options.runtimes)
-    java = tools.java_version()
-    key = options.key or signing.debug_key()
+    java = tools.read_java_version()
+    key = options.key or signing.load_debug_key()
     chosen = parts.choose(loaded, options.runtimes, options.archives, report_status)
     aar.check_abis([a for part in chosen.parts for a in part.archives], options.abis)
     _check_folder(out)
@@ -143,11 +143,13 @@ def _pack(
 ) -> tuple[Path, Dex]:
     """Compile resources and code; return the unsigned APK, and the code."""
     unsigned = work / "unsigned.apk"
-    assets = packing.assets(chosen.packed, _versions(chosen.parts), options.picture)
+    assets = packing.collect_assets(chosen.packed, _versions(chosen.parts), options.picture)
     report_status("compiling resources")
     program = aapt2.find(report_status)
     debug = options.key is None
-    resources = compiling.resources(program, toolchain.resources, work, options.app_id, debug)
+    resources = compiling.compile_resources(
+        program, toolchain.resources, work, options.app_id, debug
+    )
     dex = _dex(chosen.parts, toolchain, debug, work, report_status)
     report_status("packing")
     libraries = parts.unpack_libraries(chosen.parts, options.abis, work)
@@ -170,13 +172,13 @@ def _dex(
     report_status("compiling Java")
     # The framework is last, so that it does not shadow a runtime's class.
     android = framework.find_readable(toolchain.framework, toolchain.java)
-    app = compiling.classes([part.format for part in packed], [*jars, android], work)
+    app = compiling.compile_classes([part.format for part in packed], [*jars, android], work)
     if debug:
         report_status("translating for Android (D8)")
-        return compiling.dex(toolchain.r8, toolchain.framework, [app, *jars], work)
+        return compiling.make_dex(toolchain.r8, toolchain.framework, [app, *jars], work)
     report_status("translating and shrinking for Android (R8)")
     rules = "\n".join(archive.rules for part in packed for archive in part.archives)
-    return compiling.shrunk(toolchain.r8, toolchain.framework, [app, *jars], rules, work)
+    return compiling.make_shrunk_dex(toolchain.r8, toolchain.framework, [app, *jars], rules, work)
 
 
 def _write_zip(
@@ -220,7 +222,7 @@ def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> 
         "kit": kit.__version__,
         "contract": contract.VERSION,
         "package": options.app_id,
-        "version_code": compiling.version_code(),
+        "version_code": compiling.compute_version_code(),
         "minimum_sdk": contract.MINIMUM_SDK,
         "target_sdk": contract.TARGET_SDK,
         "debug": options.key is None,
@@ -232,14 +234,14 @@ def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> 
         ],
         "notes": list(chosen.notes),
         "tools": {"javac": toolchain.java, "aapt2": AAPT2.version},
-        "artifacts": {name: maven.sha256(file) for name, file in sorted(fetched.items())},
+        "artifacts": {name: maven.hash_file(file) for name, file in sorted(fetched.items())},
     }
 
 
 def _contents(signed: Path, entries: Sequence[apk.ZipEntry]) -> JsonObject:
     narrow = apk.fit_for_16k(list(entries))
     return {
-        "apk": {"size": signed.stat().st_size, "sha256": maven.sha256(signed)},
+        "apk": {"size": signed.stat().st_size, "sha256": maven.hash_file(signed)},
         "fit_for_16k_pages": not narrow,
         "not_fit_for_16k_pages": narrow,
         "files": {

@@ -29,7 +29,7 @@ class Dex:
     mapping: Path | None = None
 
 
-def resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool) -> Path:
+def compile_resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool) -> Path:
     """Compile resources and manifest; writes ``R.java`` and rules for R8 beside them.
 
     Args:
@@ -44,13 +44,14 @@ def resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool
     """
     compiled, linked = work / "compiled.zip", work / "resources.zip"
     tools.run(
-        [str(aapt2), "compile", "--dir", str(sources.resources()), "-o", str(compiled)], "aapt2"
+        [str(aapt2), "compile", "--dir", str(sources.find_resources()), "-o", str(compiled)],
+        "aapt2",
     )
     manifest = work / "AndroidManifest.xml"
-    manifest.write_text(sources.manifest(app_id), encoding="utf-8")
+    manifest.write_text(sources.make_manifest(app_id), encoding="utf-8")
     words = [str(aapt2), "link", "-I", str(framework), "--manifest", str(manifest)]
     words += ["--min-sdk-version", str(MINIMUM_SDK), "--target-sdk-version", str(TARGET_SDK)]
-    words += ["--version-code", str(version_code()), "--version-name", kit.__version__]
+    words += ["--version-code", str(compute_version_code()), "--version-name", kit.__version__]
     words += ["--custom-package", NAMESPACE, "--java", str(work / "generated")]
     words += ["--proguard", str(work / "manifest.pro")]
     words += ["--debug-mode"] if debug else []
@@ -58,18 +59,18 @@ def resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool
     return linked
 
 
-def version_code() -> int:
+def compute_version_code() -> int:
     """Return Android's version code: 10203 for 1.2.3."""
     numbers = [int(part) for part in kit.__version__.split(".")[:3] if part.isdigit()]
     major, minor, patch = (*numbers, 0, 0, 0)[:3]
     return max(1, 10000 * major + 100 * minor + patch)
 
 
-def classes(formats: Sequence[str], libraries: Sequence[Path], work: Path) -> Path:
+def compile_classes(formats: Sequence[str], libraries: Sequence[Path], work: Path) -> Path:
     """Compile the app's sources against a class path; return a jar."""
     out = work / "classes"
     out.mkdir()
-    files = [*sources.java(formats), *sorted((work / "generated").rglob("*.java"))]
+    files = [*sources.list_java(formats), *sorted((work / "generated").rglob("*.java"))]
     path = os.pathsep.join(map(str, libraries))
     words = [tools.find("javac"), *(f"-J{flag}" for flag in tools.JVM), "-nowarn", "-Xlint:none"]
     words += ["-encoding", "UTF-8", "--release", RELEASE, "-cp", path, "-d", str(out)]
@@ -82,12 +83,12 @@ def classes(formats: Sequence[str], libraries: Sequence[Path], work: Path) -> Pa
     return jar
 
 
-def dex(r8: Path, framework: Path, jars: Sequence[Path], work: Path) -> Dex:
+def make_dex(r8: Path, framework: Path, jars: Sequence[Path], work: Path) -> Dex:
     """Translate jars for Android."""
     return Dex(_dex("D8", r8, framework, ["--release", *map(str, jars)], work))
 
 
-def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Path) -> Dex:
+def make_shrunk_dex(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Path) -> Dex:
     """Translate jars and remove unused code.
 
     Args:
@@ -105,7 +106,7 @@ def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Pa
     brought.write_text(f"{rules}\n{known}", encoding="utf-8")
     mapping = work / "mapping.txt"
     words = ["--release", "--pg-map-output", str(mapping)]
-    for file in (sources.folder() / "keep.pro", work / "manifest.pro", brought):
+    for file in (sources.find_folder() / "keep.pro", work / "manifest.pro", brought):
         words += ["--pg-conf", str(file)]
     return Dex(_dex("R8", r8, library, [*words, *map(str, jars)], work), mapping)
 
@@ -115,7 +116,7 @@ def _dex(name: str, r8: Path, library: Path, words: Sequence[str], work: Path) -
     out.mkdir()
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8), f"com.android.tools.r8.{name}"]
     # The framework's jar has no java.*, which the JDK provides.
-    command += ["--lib", str(tools.jdk()), "--lib", str(library)]
+    command += ["--lib", str(tools.find_jdk()), "--lib", str(library)]
     command += ["--min-api", str(MINIMUM_SDK), "--output", str(out)]
     tools.run([*command, *words], name)
     return tuple(sorted(out.glob("*.dex"), key=lambda file: (len(file.name), file.name)))

@@ -52,7 +52,7 @@ class Apps:
         return [] if len(absent) == len(bundle.manifest.artifacts) else absent
 
 
-def look(transport: Transport, app_ids: Sequence[str]) -> Apps:
+def read_apps(transport: Transport, app_ids: Sequence[str]) -> Apps:
     """Read the lists of files in installed apps' APKs.
 
     Raises:

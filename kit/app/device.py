@@ -50,7 +50,7 @@ def install(transport: Transport, file: Path, report_status: ReportStatus) -> In
     """
     entries = apk.read(file)
     device = facts.gather(transport)
-    check_abis(apk.abis(entries), device)
+    check_abis(apk.list_abis(entries), device)
     app_id = apk.read_app_id(file) or APP_ID
     remote = f"{ROOT}/{app_id}.apk"
     token = locking.take(transport)  # fails while another kit measures there
@@ -105,7 +105,7 @@ def uninstall(transport: Transport, app_id: str) -> bool:
     Raises:
         DeviceError: the device refuses it.
     """
-    if not installed(transport, app_id):
+    if not is_installed(transport, app_id):
         return False
     done = transport.shell(quote(["pm", "uninstall", app_id]), 60)
     if done.code != 0 or "Success" not in done.stdout:
@@ -116,7 +116,7 @@ def uninstall(transport: Transport, app_id: str) -> bool:
     return True
 
 
-def installed(transport: Transport, app_id: str) -> bool:
+def is_installed(transport: Transport, app_id: str) -> bool:
     """Return whether an app is installed."""
     return find_apk(transport, app_id) is not None
 
@@ -143,7 +143,7 @@ def check_installed(transport: Transport, app_id: str) -> None:
     Raises:
         DeviceError: it is not installed.
     """
-    if installed(transport, app_id):
+    if is_installed(transport, app_id):
         return
     others = list_apps(transport)
     named = "" if app_id == APP_ID else f" {app_id}"
@@ -160,10 +160,10 @@ def open_demo(transport: Transport, app_id: str) -> None:
         DeviceError: it is not installed, or does not start.
     """
     check_installed(transport, app_id)
-    started(transport, start_demo(app_id))
+    start_activity(transport, start_demo(app_id))
 
 
-def started(transport: Transport, line: str) -> None:
+def start_activity(transport: Transport, line: str) -> None:
     """Run an `am start` command, and check its output, as its exit code is not reliable.
 
     Raises:
@@ -171,7 +171,7 @@ def started(transport: Transport, line: str) -> None:
     """
     done = transport.shell(line, 60)
     output = done.stdout + done.stderr
-    lacking = lacking_permission(output)
+    lacking = find_lacking_permission(output)
     if lacking:
         raise DeviceError(
             f"adb's shell of {transport.serial!r} may not start it: this device does not give the "
@@ -185,7 +185,7 @@ def started(transport: Transport, line: str) -> None:
         )
 
 
-def lacking_permission(output: str) -> str | None:
+def find_lacking_permission(output: str) -> str | None:
     """Return the permission that the caller of `am start` lacks, None if there is no such error."""
     match = _LACKING.search(output[:_LACKING_LETTERS])
     return match[1] if match else None

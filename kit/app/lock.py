@@ -14,7 +14,7 @@ LOCK = ".maven.lock"  # next to target, which `mvn clean` removes
 
 
 @contextmanager
-def maven_lock(folder: Path, report_status: ReportStatus) -> Iterator[None]:
+def hold_maven_lock(folder: Path, report_status: ReportStatus) -> Iterator[None]:
     """Hold the lock of a Maven project's folder; wait while another process holds it.
 
     The kernel releases it when this process ends, even if it is killed.

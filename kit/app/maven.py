@@ -62,7 +62,7 @@ def resolve(artifacts: Iterable[MavenArtifact], report_status: ReportStatus) -> 
 
 
 def _resolve(artifact: MavenArtifact, report_status: ReportStatus) -> Path:
-    folder = tools.cache() / "maven" / artifact.group
+    folder = tools.make_cache_folder() / "maven" / artifact.group
     file = folder / artifact.file
     if not file.is_file():
         report_status(f"fetching {artifact.coordinates}")
@@ -81,7 +81,7 @@ def _fetch(artifact: MavenArtifact, folder: Path) -> None:
                 text=True,
                 errors="replace",
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **tools.maven_variables()},
+                env={**os.environ, **tools.list_maven_variables()},
                 cwd=part,
             )
             if done.returncode != 0 or not (part / artifact.file).is_file():
@@ -109,7 +109,7 @@ def _reason(output: str) -> str:
     return " ".join(reason.split())[:300]
 
 
-def sha256(file: Path) -> str:
+def hash_file(file: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kit.app import contents, contract
 from kit.app.contents import Apps
-from kit.app.device import check_installed, started
+from kit.app.device import check_installed, start_activity
 from kit.app.job import AppJob
 from kit.app.record import AppRecord
 from kit.bench import measure
@@ -26,7 +26,7 @@ from kit.devices.adb_folder import AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.progress import Progress
 from kit.results.context import Condition, Context
 from kit.results.latency import LatencyResult, Plan, Run
@@ -64,7 +64,7 @@ def measure_all(
     loaded = [b if isinstance(b, Bundle) else loading.load_bundle(b) for b in sources]
     for app_id in app_ids:
         check_installed(device.transport, app_id)
-    through = AppDevice(device, loaded, contents.look(device.transport, app_ids))
+    through = AppDevice(device, loaded, contents.read_apps(device.transport, app_ids))
     chosen = through.choose_files() if formats is None else formats
     results = measure.measure_all(loaded, chosen, plan, progress, through, "app")
     return [_add_notices(result, through.notices) for result in results]
@@ -128,7 +128,7 @@ class AppDevice:
                 "measure one bundle after the other, or name --format",
             )
         left_out, where = tuple(missing), tuple(self._apps.ids)
-        self.notices.append(new_notice("app.format-missing", formats=left_out, apps=where))
+        self.notices.append(make_notice("app.format-missing", formats=left_out, apps=where))
         return available
 
     def _missing(self, bundle: Bundle) -> list[str]:
@@ -170,7 +170,7 @@ class AppDevice:
             if extra not in values
         }
         self._device.ask(quote(["am", "force-stop", app_id]))
-        started(self._device.transport, contract.start_bench(app_id, values))
+        start_activity(self._device.transport, contract.start_bench(app_id, values))
         limit, look = derive_timeout(options), self._check_record(name)
         size = sum(spec.size for spec in self._bundles[name].manifest.signature.outputs)
         self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
@@ -192,7 +192,7 @@ class AppDevice:
                     "build and install it with this one: kit app build, kit app install",
                 )
             if record.device.left_foreground:
-                self.notices.append(new_notice("app.left-screen"))
+                self.notices.append(make_notice("app.left-screen"))
 
         return look
 

@@ -78,7 +78,7 @@ def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
         for bundle in bundles:
             _select(bundle, list(runtimes))
     else:
-        formats_of(choose(bundles, formats))
+        list_formats(choose(bundles, formats))
 
 
 def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
@@ -133,7 +133,7 @@ def check_version(artifact: Artifact, runtime: AndroidRuntime, where: Path) -> N
         )
 
 
-def formats_of(packed: Sequence[Packed]) -> list[str]:
+def list_formats(packed: Sequence[Packed]) -> list[str]:
     """Return the formats of all bundles, sorted.
 
     Raises:
@@ -176,7 +176,7 @@ def find_formats(bundles: Sequence[Bundle]) -> list[str]:
     return [name for name in list_runtimes() if name in have]
 
 
-def assets(
+def collect_assets(
     packed: Sequence[Packed], versions: dict[str, tuple[str, str]], picture: Path | None
 ) -> dict[str, bytes | Path]:
     """Return the app's assets by their path.
@@ -193,7 +193,7 @@ def assets(
     names = {form: {"name": name, "version": version} for form, (name, version) in versions.items()}
     contents: dict[str, bytes | Path] = {
         ASSETS["runtimes"]: json.dumps(names, sort_keys=True).encode(),
-        ASSETS["picture"]: jpeg(picture or _flower()),
+        ASSETS["picture"]: read_jpeg(picture or _flower()),
     }
     if picture is None:
         contents[ASSETS["credit"]] = f"{CREDIT}\n".encode()
@@ -210,7 +210,7 @@ def _flower() -> Path:
     return Path(spec.origin).parent / "datasets/images/flower.jpg"
 
 
-def jpeg(file: Path) -> bytes:
+def read_jpeg(file: Path) -> bytes:
     """Return the bytes of a JPEG file.
 
     Raises:

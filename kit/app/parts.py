@@ -71,7 +71,7 @@ def choose(
         packed = packing.choose(bundles, list(parts))
     else:
         packed = packing.choose(bundles, formats)
-        names = packing.formats_of(packed)
+        names = packing.list_formats(packed)
         _check_given(archive_of, names)
         parts, left_out = (
             {name: _find(name, archive_of.get(name), report_status) for name in names},
@@ -138,7 +138,7 @@ def _find(name: str, archive: Path | None, report_status: ReportStatus) -> AppPa
             f"runtime {name}: {exc.message}",
             f"{exc.hint}; or give its AAR with --aar FILE, or leave the runtime out with --runtime",
         ) from exc
-    version = runtime.aar.version if archive is None else f"file {maven.sha256(archive)[:12]}"
+    version = runtime.aar.version if archive is None else f"file {maven.hash_file(archive)[:12]}"
     own = archive.name if archive else runtime.aar.coordinates
     files = {own: main, **dict(zip((a.coordinates for a in runtime.beside), beside, strict=True))}
     return AppPart(
@@ -176,7 +176,9 @@ def unpack_libraries(
             for abi in abis:
                 for file in archive.libraries(abi, folder / f"{part.format}-{number}" / abi):
                     name = f"lib/{abi}/{file.name}"
-                    if name in libraries and maven.sha256(libraries[name]) != maven.sha256(file):
+                    if name in libraries and maven.hash_file(libraries[name]) != maven.hash_file(
+                        file
+                    ):
                         raise UsageError(
                             f"{name} of {part.name} is another file than that of a second runtime",
                             "build an app for each, with --runtime and --app-id",

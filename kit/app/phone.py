@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.app import sources, tools
-from kit.app.lock import maven_lock
+from kit.app.lock import hold_maven_lock
 from kit.bench import answers
 from kit.bundles import loading
 from kit.bundles.bundle import Bundle
@@ -99,9 +99,9 @@ def emulate_answers(
         answer: file to write, raw float32.
         report_status: callback; takes each step that takes long.
     """
-    folder = sources.project() / "phone"
-    tools.java_version()
-    with maven_lock(folder, report_status):
+    folder = sources.prepare_project() / "phone"
+    tools.read_java_version()
+    with hold_maven_lock(folder, report_status):
         _build_and_run(
             folder, [str(model), ",".join(map(str, shape))], inputs, answer, report_status
         )
@@ -114,7 +114,7 @@ def _build_and_run(
     tools.run(
         [tools.find("mvn"), "-B", "-ntp", "-q", "-f", f"{folder}/pom.xml", "process-classes"],
         "Maven",
-        tools.maven_variables(),
+        tools.list_maven_variables(),
     )
     listed = (folder / "target/classpath.txt").read_text(encoding="utf-8").strip()
     report_status("running the phone's library; it takes half a minute")

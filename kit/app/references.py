@@ -37,7 +37,7 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
     with temporary.make_folder() as work:
         library = work / "library.jar"
         reduced.write([apk], framework, library)
-        command += ["--lib", str(tools.jdk()), "--lib", str(library), "--source", str(apk)]
+        command += ["--lib", str(tools.find_jdk()), "--lib", str(library), "--source", str(apk)]
         missing = find_missing(tools.run(command, "TraceReferences"))
     if missing:
         raise BuildError(

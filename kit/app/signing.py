@@ -27,7 +27,7 @@ class Key:
     password: str
 
 
-def debug_key() -> Key:
+def load_debug_key() -> Key:
     """Return this user's own key for debug builds, and create it if missing.
 
     Raises:
@@ -99,8 +99,8 @@ def _run(key: Key, apksig: Path, *words: str) -> str:
 def _compiled(apksig: Path) -> Path:
     """Compile our signing program once, and return the folder of its class."""
     text = _PROGRAM.read_bytes()
-    key = hashlib.sha256(text + apksig.name.encode() + tools.java_version().encode())
-    folder = tools.cache() / f"sign-{key.hexdigest()[:12]}"
+    key = hashlib.sha256(text + apksig.name.encode() + tools.read_java_version().encode())
+    folder = tools.make_cache_folder() / f"sign-{key.hexdigest()[:12]}"
     if not (folder / "Sign.class").is_file():
         with temporary.make_folder_beside(folder) as part:
             words = [tools.find("javac"), "-cp", str(apksig), "-d", str(part), str(_PROGRAM)]

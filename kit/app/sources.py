@@ -15,7 +15,7 @@ from kit.files import temporary, untrusted
 LABEL = "Mobile Kit"  # default label of the app, as in strings.xml
 
 
-def folder() -> Path:
+def find_folder() -> Path:
     """Return the app's sources: `android_app/` of a checkout, or their copy in the package.
 
     Raises:
@@ -30,21 +30,21 @@ def folder() -> Path:
     )
 
 
-def project() -> Path:
+def prepare_project() -> Path:
     """Return the app's sources where Maven can write beside them.
 
-    In a checkout that is `folder` itself. Of the copy in an installed package, which may not be
-    written to, it is a copy in the user's cache folder.
+    In a checkout that is what `find_folder` returns. Of the copy in an installed package, which
+    may not be written to, it is a copy in the user's cache folder.
 
     Raises:
         MissingTool: there are none.
         OutputError: the cache folder cannot be written to.
     """
     checkout, packaged = _places()
-    sources = folder()
+    sources = find_folder()
     if sources == checkout:
         return sources
-    target = tools.cache() / f"sources-{_digest(packaged)}"
+    target = tools.make_cache_folder() / f"sources-{_digest(packaged)}"
     if not target.is_dir():
         try:
             with temporary.make_folder_beside(target) as part:
@@ -69,18 +69,20 @@ def _digest(sources: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def java(formats: Iterable[str]) -> list[Path]:
+def list_java(formats: Iterable[str]) -> list[Path]:
     """Return the Java files of the app with the runtimes of some formats, sorted."""
     roots = ["main", *formats]
-    return sorted(f for root in roots for f in (folder() / "src" / root / "java").rglob("*.java"))
+    return sorted(
+        f for root in roots for f in (find_folder() / "src" / root / "java").rglob("*.java")
+    )
 
 
-def resources() -> Path:
+def find_resources() -> Path:
     """Return the folder of resources."""
-    return folder() / "src/main/res"
+    return find_folder() / "src/main/res"
 
 
-def manifest(app_id: str) -> str:
+def make_manifest(app_id: str) -> str:
     """Return the manifest of an app with an id, completed like Gradle does.
 
     Names that must be unique on a device are derived from the id (the authority of the
@@ -90,7 +92,7 @@ def manifest(app_id: str) -> str:
     Raises:
         BuildError: the source manifest has no placeholder for one of them.
     """
-    file = folder() / "src/main/AndroidManifest.xml"
+    file = find_folder() / "src/main/AndroidManifest.xml"
     text = file.read_text(encoding="utf-8")
     values = {
         # Gradle has both in its own file.

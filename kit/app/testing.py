@@ -11,7 +11,7 @@ from pathlib import Path
 
 import kit
 from kit.app import aapt2, sources, tools
-from kit.app.lock import maven_lock
+from kit.app.lock import hold_maven_lock
 from kit.bundles import loading
 from kit.bundles.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
@@ -47,9 +47,9 @@ def run(bundle: Path | None, out: Path, report_status: ReportStatus) -> dict[str
             "pictures with it",
             "give them a classifier; they have a model without pictures of their own",
         )
-    tools.java_version()
+    tools.read_java_version()
     mvn = tools.find("mvn")
-    with maven_lock(sources.project(), report_status):
+    with hold_maven_lock(sources.prepare_project(), report_status):
         return _run(loaded, mvn, out, report_status)
 
 
@@ -63,18 +63,18 @@ def _run(loaded: Bundle | None, mvn: str, out: Path, report_status: ReportStatus
     settings = {
         "aapt2": aapt2.find(report_status),
         "kit.screenshots": (out / "screenshots").resolve(),
-        "kit.sdks": tools.cache() / "sdks",
+        "kit.sdks": tools.make_cache_folder() / "sdks",
     }
     if loaded is not None:
         report_status("writing samples of the bundle")
         settings["kit.samples"] = _samples(loaded, out)
     report_status("running the tests (Maven)")
-    return _maven(mvn, sources.project() / "pom.xml", settings, out / LOG)
+    return _maven(mvn, sources.prepare_project() / "pom.xml", settings, out / LOG)
 
 
 def _samples(bundle: Bundle, out: Path) -> Path:
     target = (out / "samples").resolve()
-    program = sources.folder() / "samples.py"
+    program = sources.find_folder() / "samples.py"
     root = str(Path(kit.__file__).parents[1])
     tools.run(
         [sys.executable, str(program), str(bundle.path.resolve()), str(target)],
@@ -94,10 +94,10 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
         stdin=subprocess.DEVNULL,
         text=True,
         errors="replace",
-        env={**os.environ, **tools.maven_variables(), "TERM": "dumb"},
+        env={**os.environ, **tools.list_maven_variables(), "TERM": "dumb"},
     )
     log.write_text(done.stdout, encoding="utf-8")
-    totals = counts(done.stdout)
+    totals = parse_counts(done.stdout)
     if done.returncode != 0:
         raise _failed(done.stdout, totals, log)
     if not totals["run"]:
@@ -105,7 +105,7 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
     return totals
 
 
-def counts(output: str) -> dict[str, int]:
+def parse_counts(output: str) -> dict[str, int]:
     """Return the numbers of Maven's last summary of tests."""
     totals = [m for line in output.splitlines() if (m := _COUNT.search(line.strip()))]
     if not totals:

@@ -18,7 +18,7 @@ MIN_JAVA = 17  # required by Robolectric; older ones are not tested
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx2g")
 
 
-def cache() -> Path:
+def make_cache_folder() -> Path:
     """Return the user's cache folder for downloads, and create it if needed.
 
     Raises:
@@ -51,7 +51,7 @@ def find(name: str) -> str:
     return program
 
 
-def maven_variables() -> dict[str, str]:
+def list_maven_variables() -> dict[str, str]:
     """Return the environment variables of Maven's own JVM, which is short-lived too.
 
     Options of the user's follow ours, and so decide.
@@ -59,7 +59,7 @@ def maven_variables() -> dict[str, str]:
     return {"MAVEN_OPTS": " ".join([*JVM, os.environ.get("MAVEN_OPTS", "")]).strip()}
 
 
-def jdk() -> Path:
+def find_jdk() -> Path:
     """Return the folder of the JDK.
 
     Raises:
@@ -68,7 +68,7 @@ def jdk() -> Path:
     return Path(find("javac")).resolve().parents[1]
 
 
-def java_version() -> str:
+def read_java_version() -> str:
     """Return the version of the JDK, ``17.0.15``.
 
     Raises:

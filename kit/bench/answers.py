@@ -7,7 +7,7 @@ import numpy as np
 from kit import formats
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bundles.bundle import Bundle
-from kit.comparison import sqnr_db
+from kit.comparison import compute_sqnr_db
 from kit.errors import BundleError, RunError
 from kit.signature import Samples, unpack
 
@@ -53,7 +53,7 @@ def check(key: ArtifactKey, quantize: str, answer: bytes, expected: Samples) -> 
         if difference.max() > 0 and threshold is None:
             off = f"numbers off by up to {difference.max():.3g}, where {name} is exact"
             raise _wrong(name, off)
-        ratio = sqnr_db(golden, actual)
+        ratio = compute_sqnr_db(golden, actual)
         if threshold is not None and ratio is not None and ratio < threshold:
             raise _wrong(name, f"an SQNR of {ratio:.1f} dB, below {threshold:g} dB")
         largest = max(largest, float(difference.max()))

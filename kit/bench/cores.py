@@ -8,7 +8,7 @@ from kit.devices.parsing import Cluster
 from kit.errors import UsageError
 
 
-def mask(text: str, clusters: Sequence[Cluster]) -> str:
+def make_mask(text: str, clusters: Sequence[Cluster]) -> str:
     """Return the mask, in hexadecimal, of an option `--cpus`.
 
     Args:
@@ -30,21 +30,22 @@ def mask(text: str, clusters: Sequence[Cluster]) -> str:
             f"--cpus {text!r} is no mask of cores", "give big, little, all, or a mask like f0"
         )
     existing = {cpu for cluster in clusters for cpu in cluster.cpus}
-    missing = set(numbers(digits)) - existing
+    missing = set(list_cores(digits)) - existing
     if existing and missing:  # the kernel accepts such a mask, and silently drops them
         raise UsageError(
-            f"--cpus {text}: there is no core {spans(missing)}; there are {spans(existing)}",
+            f"--cpus {text}: there is no core {format_spans(missing)}; "
+            f"there are {format_spans(existing)}",
             f"give a mask of cores that are there, like {_mask(existing)} for all",
         )
     return f"{int(digits, 16):x}"
 
 
-def numbers(mask: str) -> tuple[int, ...]:
+def list_cores(mask: str) -> tuple[int, ...]:
     """Return the numbers of the cores in a mask."""
     return tuple(i for i in range(4 * len(mask)) if int(mask, 16) >> i & 1)
 
 
-def spans(cpus: Iterable[int]) -> str:
+def format_spans(cpus: Iterable[int]) -> str:
     """Return numbers of cores as text, like ``0-3, 6``."""
     groups: list[list[int]] = []
     for cpu in sorted(cpus):
@@ -71,7 +72,7 @@ def _mask(cpus: Iterable[int]) -> str:
     return f"{sum(1 << cpu for cpu in cpus):x}"
 
 
-def choices(clusters: Sequence[Cluster]) -> dict[str, int]:
+def list_choices(clusters: Sequence[Cluster]) -> dict[str, int]:
     """Return the choices of a sweep with their core counts: ``all``, and ``big`` if it differs."""
     cores = sorted({cpu for cluster in clusters for cpu in cluster.cpus})
     counts = {"all": len(cores)}

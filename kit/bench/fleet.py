@@ -26,7 +26,7 @@ class Outcome(Generic[T]):
     error: KitError | InternalError | None = None
 
 
-def each(
+def run_each(
     serials: Sequence[str],
     work: Callable[[str, threading.Event], T],
 ) -> list[Outcome[T]]:

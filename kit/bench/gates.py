@@ -12,7 +12,7 @@ from operator import and_
 
 from kit.bench import cores, stability
 from kit.bench.stability import Stability
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.results import statistics
 from kit.results.context import Context
 from kit.results.latency import Plan, Process
@@ -60,14 +60,14 @@ def examine_machine(context: Context, plan: Plan, kind: str = "local") -> Iterat
     Android's load average is ignored: it counts threads that wait for hardware, too.
     """
     if plan.threads > context.cores:
-        yield new_notice("machine.too-many-threads", threads=plan.threads, cores=context.cores)
+        yield make_notice("machine.too-many-threads", threads=plan.threads, cores=context.cores)
     if context.others is not None:
         if context.others > BUSY * context.cores:
-            yield new_notice("machine.busy", others=context.others, cores=context.cores)
+            yield make_notice("machine.busy", others=context.others, cores=context.cores)
     elif kind in ("local", "virtual") and context.load_before > max(0.7, BUSY * context.cores):
-        yield new_notice("machine.loaded", load=context.load_before, cores=context.cores)
+        yield make_notice("machine.loaded", load=context.load_before, cores=context.cores)
     if context.governor in _SLOW_GOVERNORS:
-        yield new_notice("machine.slow-governor", governor=context.governor)
+        yield make_notice("machine.slow-governor", governor=context.governor)
 
 
 def examine_conditions(plan: Plan, processes: Sequence[Process]) -> Iterator[Notice]:
@@ -75,10 +75,10 @@ def examine_conditions(plan: Plan, processes: Sequence[Process]) -> Iterator[Not
     conditions = [condition for process in processes for condition in process.conditions]
     temperatures = [c.temperature_c for c in conditions if c.temperature_c is not None]
     if temperatures and max(temperatures) > plan.cool_c:
-        yield new_notice("device.warm", temperature=max(temperatures), limit=plan.cool_c)
+        yield make_notice("device.warm", temperature=max(temperatures), limit=plan.cool_c)
     statuses = {c.thermal_status for c in conditions if c.thermal_status not in (None, "none")}
     if statuses:
-        yield new_notice("device.thermal-status", statuses=tuple(sorted(map(str, statuses))))
+        yield make_notice("device.thermal-status", statuses=tuple(sorted(map(str, statuses))))
 
 
 def examine_cores(plan: Plan, cpus: Iterable[str]) -> Iterator[Notice]:
@@ -90,11 +90,11 @@ def examine_cores(plan: Plan, cpus: Iterable[str]) -> Iterator[Notice]:
         mask for mask in cpus if plan.cpus and int(mask, 16) != int(plan.cpus, 16)
     )
     if allowed:
-        spans = [cores.spans(cores.numbers(mask)) for mask in allowed]
+        spans = [cores.format_spans(cores.list_cores(mask)) for mask in allowed]
         others = ["others"] * (len(spans) > _MAX_MASKS)
-        yield new_notice(
+        yield make_notice(
             "cores.not-given",
-            asked=cores.spans(cores.numbers(plan.cpus)),
+            asked=cores.format_spans(cores.list_cores(plan.cpus)),
             given=" and ".join(spans[:_MAX_MASKS] + others),
             mask=f"{_common(allowed):x}",
         )
@@ -111,13 +111,13 @@ def examine_threads(
 ) -> Iterator[Notice]:
     """Warn when the runtime used another number of threads than requested."""
     if threads_reported is not None and threads_reported != plan.threads:
-        yield new_notice("threads.not-obeyed", taken=threads_reported, asked=plan.threads)
-    used = cores_used(processes)
+        yield make_notice("threads.not-obeyed", taken=threads_reported, asked=plan.threads)
+    used = compute_cores_used(processes)
     if used is not None and used > plan.threads + SLACK:
-        yield new_notice("threads.exceeded", used=used, asked=plan.threads)
+        yield make_notice("threads.exceeded", used=used, asked=plan.threads)
 
 
-def cores_used(processes: Sequence[Process]) -> float | None:
+def compute_cores_used(processes: Sequence[Process]) -> float | None:
     """Return CPU time over wall time during sampling, None if not recorded."""
     cpu = [p.cpu_ns for p in processes if p.cpu_ns is not None]
     wall = sum(sum(p.samples_ns) for p in processes)
@@ -130,40 +130,40 @@ def examine_stability(
     """Warn of samples that are not one distribution, or of an imprecise median."""
     if assessment.modes is not None:
         low, high = assessment.modes
-        yield new_notice("samples.two-groups", low=low, high=high)
+        yield make_notice("samples.two-groups", low=low, high=high)
     if assessment.spread is not None and assessment.spread > stability.SPREAD:
-        yield new_notice("processes.apart", spread=assessment.spread)
+        yield make_notice("processes.apart", spread=assessment.spread)
     if abs(assessment.drift) > stability.DRIFT:
         code = "samples.slower" if assessment.drift > 0 else "samples.faster"
-        yield new_notice(code, change=abs(assessment.drift))
+        yield make_notice(code, change=abs(assessment.drift))
     if len(assessment.medians) < statistics.MIN_PROCESSES:
         needed = statistics.MIN_PROCESSES
-        yield new_notice("processes.few", processes=len(assessment.medians), needed=needed)
+        yield make_notice("processes.few", processes=len(assessment.medians), needed=needed)
     elif assessment.half_width is None:
-        yield new_notice("samples.few")
+        yield make_notice("samples.few")
     elif assessment.half_width > precision:
-        yield new_notice("median.not-resolved", half_width=assessment.half_width)
+        yield make_notice("median.not-resolved", half_width=assessment.half_width)
         yield from _advise_more(assessment.medians, precision)
 
 
 def _advise_more(medians: Sequence[float], precision: float) -> Iterator[Notice]:
     """Advise more processes or more samples, whichever helps; nothing if neither would."""
-    needed = statistics.processes_needed(medians, precision, MAX_ADVISED)
+    needed = statistics.count_needed_processes(medians, precision, MAX_ADVISED)
     if needed is None:
         return
     if needed <= len(medians):
-        yield new_notice("samples.more")
+        yield make_notice("samples.more")
     else:
-        yield new_notice("processes.more", processes=needed)
+        yield make_notice("processes.more", processes=needed)
 
 
 def examine_count(plan: Plan, processes: Sequence[Process]) -> Iterator[Notice]:
     """Warn of samples that the time limit cut short, and of too few for a p99."""
     fewest = min(len(p.samples_ns) for p in processes)
     if fewest < plan.runs:
-        yield new_notice(
+        yield make_notice(
             "samples.cut-short", taken=fewest, planned=plan.runs, seconds=plan.max_seconds
         )
     total = sum(len(p.samples_ns) for p in processes)
     if total < MIN_FOR_P99:
-        yield new_notice("samples.few-for-p99", needed=MIN_FOR_P99)
+        yield make_notice("samples.few-for-p99", needed=MIN_FOR_P99)

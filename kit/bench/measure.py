@@ -38,7 +38,7 @@ def measure(
         bundle: a bundle or its folder.
         formats: names of formats or of files of the bundle, and ``reference`` for eager fp32
             PyTorch; default: all of the bundle's.
-        plan: default: `Plan`'s own values; see `kit.bench.plan.preset` for presets.
+        plan: default: `Plan`'s own values; see `kit.bench.plan.get_preset` for presets.
         progress: called before each process.
         device: default: this machine; `kit.devices.adb.open` opens others.
 
@@ -92,7 +92,7 @@ def measure_all(
     keys = [key for b in loaded for key in targets.select_keys(b, formats, only_native)]
     names = dict.fromkeys(key.format for key in keys)
     sets = runners.choose(device, names, runner, lambda text: report(0, 1, text))
-    variables = drive.environment(plan.threads)
+    variables = drive.make_environment(plan.threads)
     with device.folder() as folder:
         is_here = device.ref.kind == "local"
         report(0, 1, "preparing files" if is_here else f"pushing files to {device.ref.name}")
@@ -126,7 +126,7 @@ def _run_all(
     rest += ["profile"] if profile else []
     rule = StoppingRule(all_targets, plan)
     done = 0
-    for count, turn in enumerate(turns.rounds(all_targets)):
+    for count, turn in enumerate(turns.order_rounds(all_targets)):
         reason = rule.next_round(count)
         if reason is None:
             break

@@ -55,11 +55,11 @@ def compare(table: Sequence[LatencyRow]) -> list[PairedComparison]:
     The baseline is the first row of the same key, or else of the same format, or else the first.
     Eager PyTorch is left out, because it has a different runner.
     """
-    indices = sides([row.run.key for row in table])
+    indices = pair_targets([row.run.key for row in table])
     return [_compare(table[baseline], table[other]) for baseline, other in indices]
 
 
-def sides(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
+def pair_targets(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
     """Return which of a measurement's targets are compared, given their keys.
 
     Returns:
@@ -77,8 +77,8 @@ def sides(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
 
 
 def _compare(baseline: LatencyRow, row: LatencyRow) -> PairedComparison:
-    paces = [rounds.paces(r.run.processes) for r in (baseline, row)]
-    ratio, interval = pairs.ratio(*paces)
+    paces = [rounds.compute_paces(r.run.processes) for r in (baseline, row)]
+    ratio, interval = pairs.compute_ratio(*paces)
     return PairedComparison(
         baseline=baseline,
         row=row,

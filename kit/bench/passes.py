@@ -103,5 +103,5 @@ def is_resolved(processes: Sequence[Process], plan: Plan) -> bool:
     The interval is over processes: with fewer than three, or three that are far apart, it is
     missing or wide, however many samples they took.
     """
-    width = stability.half_width([p.samples_ns for p in processes])
+    width = stability.compute_half_width([p.samples_ns for p in processes])
     return width is not None and width <= plan.precision

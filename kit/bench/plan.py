@@ -43,7 +43,7 @@ _PRESETS: dict[PlanName, Plan] = {
 }
 
 
-def preset(name: PlanName, threads: int = 1) -> Plan:
+def get_preset(name: PlanName, threads: int = 1) -> Plan:
     """Return a preset for a number of threads.
 
     ``quick`` is a first look, with one process and no memory pass; ``default`` is for daily

@@ -9,7 +9,7 @@ from kit import notices
 from kit.artifact_key import REFERENCE
 from kit.bench import gates, stability
 from kit.notice_values import Value
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.results import rounds, statistics
 from kit.results.context import BundleRef, Identity
 from kit.results.latency import LatencyResult, Run
@@ -52,7 +52,7 @@ class LatencyRow:
         return f"{self.bundle.name} {self.label}" if several else self.label
 
 
-def rows(results: Sequence[LatencyResult]) -> list[LatencyRow]:
+def list_rows(results: Sequence[LatencyResult]) -> list[LatencyRow]:
     """Return the rows of all results, in their order."""
     return [_row(result, run) for result in results for run in result.runs]
 
@@ -68,10 +68,10 @@ def _row(result: LatencyResult, run: Run) -> LatencyRow:
         run=run,
         size=sizes.get(run.name),
         median=rounds.estimate(run),
-        p90=statistics.percentile_ms(samples, 90),
-        p99=statistics.percentile_ms(samples, 99),
-        load=statistics.median_ms([p.load_ns for p in run.processes]),
-        first=statistics.median_ms([p.first_ns for p in run.processes]),
+        p90=statistics.compute_percentile_ms(samples, 90),
+        p99=statistics.compute_percentile_ms(samples, 99),
+        load=statistics.compute_median_ms([p.load_ns for p in run.processes]),
+        first=statistics.compute_median_ms([p.first_ns for p in run.processes]),
         memory=max(0, (run.peak_rss or 0) - (run.base_rss or 0)) if measured else None,
         stable=stability.assess(processes).stable,
     )
@@ -98,12 +98,12 @@ def as_json(row: LatencyRow) -> dict[str, object]:
         "resolved": run.resolved,
         "threads": run.plan.threads,
         "threads_obeyed": run.threads,
-        "cores_used": gates.cores_used(run.processes),
+        "cores_used": gates.compute_cores_used(run.processes),
         "samples_ns": [ns for process in run.processes for ns in process.samples_ns],
         "median_ms": row.median.median,
         "p90_ms": row.p90,
         "p99_ms": row.p99,
-        "process_medians_ms": rounds.medians(run),
+        "process_medians_ms": rounds.compute_medians(run),
         "ci95_ms": None if interval is None else [interval.low, interval.high],
         "load_ms": row.load,
         "first_ms": row.first,
@@ -119,11 +119,11 @@ def _mb(size: int | None) -> float | None:
     return None if size is None else size / 1e6
 
 
-def against_reference(row: LatencyRow, table: Sequence[LatencyRow]) -> Speedup | None:
+def compare_with_reference(row: LatencyRow, table: Sequence[LatencyRow]) -> Speedup | None:
     """Return the speed-up of a row over eager fp32 PyTorch, None if that was not measured."""
     for other in table:
         if other.run.format == REFERENCE and row is not other and _comparable(row, other):
-            return rounds.speedup(other.run, row.run)
+            return rounds.compute_speedup(other.run, row.run)
     return None
 
 
@@ -140,7 +140,7 @@ def find_slower_than_float(table: Sequence[LatencyRow]) -> list[Notice]:
         floats = [other for other in table if _is_float_of(other, row)]
         own = [other for other in floats if other.bundle.hash == row.bundle.hash]
         for other in own or floats if row.run.quantize != "none" else ():
-            speedup = rounds.speedup(other.run, row.run)
+            speedup = rounds.compute_speedup(other.run, row.run)
             if speedup.ratio < 1:
                 comparisons.append(_slower(row, other, speedup, several))
     return comparisons
@@ -155,12 +155,12 @@ def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup, several: bool)
     }
     if speedup.interval is None:
         needed = statistics.MIN_PROCESSES
-        return new_notice("int8.few-processes", ratio=1 / speedup.ratio, needed=needed, **values)
+        return make_notice("int8.few-processes", ratio=1 / speedup.ratio, needed=needed, **values)
     if not speedup.clear:
-        return new_notice("int8.not-faster", **values)
+        return make_notice("int8.not-faster", **values)
     arm = row.run.context.machine.startswith(("aarch64", "arm"))
     code = "int8.slower" if arm else "int8.slower-on-desktop"
-    return new_notice(code, ratio=1 / speedup.ratio, **values)
+    return make_notice(code, ratio=1 / speedup.ratio, **values)
 
 
 def _is_float_of(other: LatencyRow, row: LatencyRow) -> bool:

@@ -64,18 +64,18 @@ def assess(processes: Sequence[Sequence[int]]) -> Stability:
         ValueError: a process has no samples.
     """
     pooled = [ns for samples in processes for ns in samples]
-    medians = tuple(statistics.median_ms(samples) for samples in processes)
-    middle = statistics.median_ms(pooled)
+    medians = tuple(statistics.compute_median_ms(samples) for samples in processes)
+    middle = statistics.compute_median_ms(pooled)
     return Stability(
-        half_width=half_width(processes),
+        half_width=compute_half_width(processes),
         medians=medians,
         spread=(max(medians) - min(medians)) / middle if len(medians) > 1 else None,
-        drift=max((drift(samples) for samples in processes), key=abs),
-        modes=modes(pooled),
+        drift=max((compute_drift(samples) for samples in processes), key=abs),
+        modes=find_modes(pooled),
     )
 
 
-def half_width(processes: Sequence[Sequence[int]]) -> float | None:
+def compute_half_width(processes: Sequence[Sequence[int]]) -> float | None:
     """Return half the width of the median's 95 % interval as a share; None if it has none.
 
     Raises:
@@ -87,7 +87,7 @@ def half_width(processes: Sequence[Sequence[int]]) -> float | None:
     return (estimate.interval.high - estimate.interval.low) / 2 / estimate.median
 
 
-def drift(samples: Sequence[int]) -> float:
+def compute_drift(samples: Sequence[int]) -> float:
     """Return the change from the first to the last third, 0 if it is not significant.
 
     Significance is by Mann-Whitney's rank test (`scipy.stats.mannwhitneyu`).
@@ -103,7 +103,7 @@ def drift(samples: Sequence[int]) -> float:
     return float((np.median(late) - np.median(early)) / np.median(samples))
 
 
-def modes(samples: Sequence[int]) -> tuple[float, float] | None:
+def find_modes(samples: Sequence[int]) -> tuple[float, float] | None:
     """Return the two peaks in ms of a bimodal distribution, None if it is not bimodal.
 
     A kernel density of the samples without their slowest 5 % is searched for two peaks

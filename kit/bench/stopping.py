@@ -32,7 +32,7 @@ class StoppingRule:
         self._targets, self._plan = targets, plan
         self._comparisons = [
             (targets[one], targets[other])
-            for one, other in paired.sides([target.key for target in targets])
+            for one, other in paired.pair_targets([target.key for target in targets])
             if targets[one].bundle is not targets[other].bundle
         ]
         self._compared = not self._comparisons
@@ -63,6 +63,8 @@ class StoppingRule:
         return done == self._plan.repeats or times == 0 or doubled
 
     def _is_compared(self, one: Target, other: Target) -> bool:
-        _, interval = pairs.ratio(rounds.paces(one.processes), rounds.paces(other.processes))
+        _, interval = pairs.compute_ratio(
+            rounds.compute_paces(one.processes), rounds.compute_paces(other.processes)
+        )
         count = min(len(one.processes), len(other.processes))
         return pairs.is_resolved(interval, count, self._plan.precision)

@@ -53,7 +53,7 @@ class Throttling:
     recovered: int | None
 
 
-def plan(minutes: float, base: Plan) -> Plan:
+def make_plan(minutes: float, base: Plan) -> Plan:
     """Return a plan of one process that samples for a number of minutes."""
     seconds = minutes * MINUTE
     changes = {
@@ -68,7 +68,7 @@ def plan(minutes: float, base: Plan) -> Plan:
     return base.model_copy(update=changes)
 
 
-def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
+def split_minutes(process: Process, length: float = MINUTE) -> list[Minute]:
     """Return the minutes of a process that was sampled without a pause.
 
     Args:
@@ -84,7 +84,7 @@ def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
     return [replace(m, whole=lasted - m.number + 1 >= WHOLE) for m in split]
 
 
-def throttling(measured: Sequence[Minute]) -> Throttling | None:
+def find_throttling(measured: Sequence[Minute]) -> Throttling | None:
     """Return when throttling began and ended, None if there was none.
 
     Args:
@@ -98,14 +98,14 @@ def throttling(measured: Sequence[Minute]) -> Throttling | None:
     return Throttling(slow[0].number, slow[0].median / first, after[0] if after else None)
 
 
-def verdict(measured: Sequence[Minute]) -> str:
+def describe_throttling(measured: Sequence[Minute]) -> str:
     """Return in words whether the device throttled in these minutes."""
     whole = [minute for minute in measured if minute.whole]
     if len(whole) < MIN_MINUTES:
         return (
             f"too short to tell whether it throttles: measure {MIN_MINUTES} whole minutes or more"
         )
-    slow = throttling(whole)
+    slow = find_throttling(whole)
     if slow is None:
         return f"no throttling in {len(whole)} minutes"
     text = f"throttles from minute {slow.began} on, {slow.slower:.2f}× the time of the first"
@@ -142,8 +142,8 @@ def _minute(number: int, samples: Sequence[int], conditions: Sequence[Condition]
     return Minute(
         number=number,
         count=len(samples),
-        median=statistics.median_ms(samples),
-        p90=statistics.percentile_ms(samples, 90),
+        median=statistics.compute_median_ms(samples),
+        p90=statistics.compute_percentile_ms(samples, 90),
         temperature_c=max(warm) if warm else None,
         mhz=sum(clocks) / len(clocks) if clocks else None,
         thermal_status=statuses[-1] if statuses else None,

@@ -13,7 +13,7 @@ from pathlib import Path
 from kit.bench import cores, measure
 from kit.bench.runner import RunnerKind
 from kit.bundles.bundle import Bundle
-from kit.devices.fingerprint import new_measurement
+from kit.devices.fingerprint import make_measurement_id
 from kit.devices.interface import Device
 from kit.progress import Progress
 from kit.results import statistics
@@ -36,10 +36,10 @@ class SweepSetting:
         return threads if self.cpus == "all" else f"{threads} on {self.cpus} cores"
 
 
-def settings(device: Device) -> list[SweepSetting]:
+def list_settings(device: Device) -> list[SweepSetting]:
     """Return each choice of cores with 1, 2, 4 … threads, and with as many as it has cores."""
     listed = []
-    for name, count in cores.choices(device.clusters).items():
+    for name, count in cores.list_choices(device.clusters).items():
         doubled = {2**n for n in range(count.bit_length()) if 2**n <= count}
         listed += [SweepSetting(threads, name) for threads in sorted(doubled | {count})]
     return listed
@@ -59,11 +59,11 @@ def sweep(
     Raises:
         KitError: as `kit.bench.measure.measure_all`.
     """
-    tried = settings(device)
-    measurement = measurement or new_measurement()
+    tried = list_settings(device)
+    measurement = measurement or make_measurement_id()
     rounds = []
     for index, setting in enumerate(tried, 1):
-        mask = cores.mask(setting.cpus, device.clusters)
+        mask = cores.make_mask(setting.cpus, device.clusters)
         changes = {"threads": setting.threads, "cpus": mask, "max_pairs": None}
         changed = plan.model_copy(update=changes)
 
@@ -101,4 +101,4 @@ def choose_best(
 
 
 def _median(run: Run) -> float:
-    return statistics.median_ms([ns for p in run.processes for ns in p.samples_ns])
+    return statistics.compute_median_ms([ns for p in run.processes for ns in p.samples_ns])

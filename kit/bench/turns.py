@@ -11,7 +11,7 @@ T = TypeVar("T")
 _SEED = 0
 
 
-def rounds(targets: Sequence[T]) -> Iterator[list[T]]:
+def order_rounds(targets: Sequence[T]) -> Iterator[list[T]]:
     """Yield the order of each round without end: there and back, A B B A or B A A B.
 
     Linear drift cancels out of two such rounds. From the third round on, the order of each two

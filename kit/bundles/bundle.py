@@ -27,7 +27,7 @@ import numpy as np
 
 from kit import arrays, no_bundle
 from kit.artifact_key import REFERENCE
-from kit.documents import reason
+from kit.documents import describe_read_failure
 from kit.errors import BundleError
 from kit.files import untrusted
 from kit.manifest.schema import Manifest
@@ -80,7 +80,7 @@ class Bundle:
             return untrusted.read_file(self.path / name, MAX_TOKENIZER_BYTES)
         except (OSError, ValueError) as exc:
             raise BundleError(
-                f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"
+                f"cannot read {name} in {self.path}: {describe_read_failure(exc)}", "build it again"
             ) from exc
 
     def read_anchors(self) -> FloatArray | None:
@@ -100,7 +100,7 @@ class Bundle:
                 raise ValueError(f"it does not hold {count} anchors")
         except (OSError, ValueError) as exc:
             raise BundleError(
-                f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"
+                f"cannot read {name} in {self.path}: {describe_read_failure(exc)}", "build it again"
             ) from exc
         return anchors
 
@@ -144,7 +144,7 @@ class Bundle:
                 raise BundleError(
                     f"{name} in {self.path} is not a golden array "
                     f"[N, {', '.join(map(str, spec.sample_shape))}] of {spec.dtype}: "
-                    f"{reason(exc)}",
+                    f"{describe_read_failure(exc)}",
                     "build it again",
                 ) from exc
             columns.append(column)

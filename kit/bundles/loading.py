@@ -12,8 +12,15 @@ from pydantic import ValidationError
 from kit import no_bundle
 from kit.artifact_key import REFERENCE
 from kit.bundles.bundle import MANIFEST, Bundle, name_reference
-from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import BundleError, brief
+from kit.documents import (
+    MAX_JSON_BYTES,
+    decode_name,
+    describe_fault,
+    describe_read_failure,
+    parse_json,
+)
+from kit.error_text import shorten_value
+from kit.errors import BundleError
 from kit.files import temporary, untrusted
 from kit.manifest.schema import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES
@@ -35,7 +42,7 @@ def load_bundle(path: str | Path) -> Bundle:
     folder = Path(path)
     if not is_text(folder):
         raise BundleError(
-            f"the name of {text_of(folder)} is not UTF-8, and runtimes open no such file",
+            f"the name of {decode_name(folder)} is not UTF-8, and runtimes open no such file",
             "rename the folder",
         )
     temporary.restore_folder(folder)
@@ -64,7 +71,7 @@ def check_named(loaded: Sequence[Bundle], names: Sequence[str]) -> None:
 
 def is_text(path: Path) -> bool:
     """Return whether a path is valid UTF-8."""
-    return text_of(path) == str(path)
+    return decode_name(path) == str(path)
 
 
 def read_manifest(folder: Path) -> bytes:
@@ -76,7 +83,7 @@ def read_manifest(folder: Path) -> bytes:
     try:
         return untrusted.read_file(folder / MANIFEST, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
-        raise no_bundle.explain_no_bundle(folder, reason(exc)) from exc
+        raise no_bundle.explain_no_bundle(folder, describe_read_failure(exc)) from exc
 
 
 def parse_manifest(folder: Path, content: bytes) -> Manifest:
@@ -90,13 +97,13 @@ def parse_manifest(folder: Path, content: bytes) -> Manifest:
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise BundleError(
-                f"{folder} has bundle schema {brief(version)}; this kit reads up to "
+                f"{folder} has bundle schema {shorten_value(version)}; this kit reads up to "
                 f"{SCHEMA_VERSION}",
                 "update kit, or build the bundle again with this one",
             )
         return Manifest.model_validate(raw)
     except ValueError as exc:
-        what = fault_of(exc) if isinstance(exc, ValidationError) else str(exc)
+        what = describe_fault(exc) if isinstance(exc, ValidationError) else str(exc)
         raise BundleError(
             f"{folder / MANIFEST} is not a valid bundle description: {what}", "build it again"
         ) from exc
@@ -179,7 +186,8 @@ def _read_labels(folder: Path, manifest: Manifest) -> list[str] | None:
         text = untrusted.read_file(folder / manifest.labels, _MAX_LABELS_BYTES).decode()
     except (OSError, ValueError) as exc:
         raise BundleError(
-            f"cannot read {manifest.labels} in {folder}: {reason(exc)}", "build it again"
+            f"cannot read {manifest.labels} in {folder}: {describe_read_failure(exc)}",
+            "build it again",
         ) from exc
     names = text.splitlines()
     if len(names) != manifest.classes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.bundles.bundle import MANIFEST
 from kit.bundles.loading import find_inside, find_stranger, is_text, parse_manifest, read_manifest
-from kit.documents import text_of
+from kit.documents import decode_name
 from kit.errors import BundleError, OutputError
 from kit.files import atomic, temporary, untrusted
 from kit.manifest.schema import FileEntry, Manifest
@@ -65,7 +65,7 @@ def check_target(target: Path) -> None:
     """
     if not is_text(target):
         raise OutputError(
-            f"the name {text_of(target)} is not UTF-8, and runtimes open no such file",
+            f"the name {decode_name(target)} is not UTF-8, and runtimes open no such file",
             "choose another folder with -o",
         )
     if not os.path.lexists(target) or _is_empty_folder(target):

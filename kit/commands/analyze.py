@@ -74,15 +74,15 @@ def command(
     """
     from kit.analysis import sensitivity, target
     from kit.commands.common import output_checks, study
-    from kit.commands.common.progress_display import stages
-    from kit.guard import stdout_kept
+    from kit.commands.common.progress_display import show_stages
+    from kit.guard import keep_stdout
 
     goal = None if repair is None else target.parse(repair)
     factor = sensitivity.SPEED_UP if speed_up is None else speed_up
     _check(factor, top, pictures)
     file = output_checks.choose_file(output, what, "analysis", ".html")
-    recipe = study.recipe_of(what, options)
-    with stages() as progress, stdout_kept():
+    recipe = study.resolve_recipe(what, options)
+    with show_stages() as progress, keep_stdout():
         outcome = study.run(study.StudyRequest(recipe, images, factor, goal, pictures), progress)
     line = build_command_line(recipe, outcome.repair)
     terminal.print_json(_json(outcome, repair, line)) if as_json else _show(outcome, top)
@@ -105,7 +105,7 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
 def build_command_line(recipe: Recipe, fixed: Repair | None) -> str:
     """Return the `kit build` command of a repair, or of the unchanged recipe."""
     from kit.algorithms import get_algorithm
-    from kit.commands.common.build_line import build_line
+    from kit.commands.common.build_line import format_build_line
     from kit.recipe import AUTO
 
     changes: dict[str, object] = {}
@@ -117,7 +117,7 @@ def build_command_line(recipe: Recipe, fixed: Repair | None) -> str:
         changes["keep_float"] = choice.kept
     elif not recipe.keep_float:
         changes["keep_float"] = (AUTO,)
-    return build_line(recipe.model_copy(update=changes))
+    return format_build_line(recipe.model_copy(update=changes))
 
 
 def _json(outcome: Found, target: str | None, line: str) -> dict[str, object]:
@@ -167,28 +167,32 @@ def _show(outcome: Found, top: int) -> None:
     if outcome.repair is not None:
         analysis_output.show_repair(outcome.repair)
     source = outcome.pictures.source
-    terminal.note(f"whole int8 model: {analysis_output.sentence(study.whole)} of {source}")
-    terminal.note(f"corrected, still float: {analysis_output.sentence(study.corrected)}")
-    terminal.note(
+    terminal.print_note(
+        f"whole int8 model: {analysis_output.describe_score(study.whole)} of {source}"
+    )
+    terminal.print_note(
+        f"corrected, still float: {analysis_output.describe_score(study.corrected)}"
+    )
+    terminal.print_note(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
         f"{outcome.request.speed_up:g} times as slow (--speed-up), conversions not counted"
     )
     if recipe.quantize not in ("static", "none"):
-        terminal.note(f"studied as static: what {recipe.quantize} adds is not in it")
+        terminal.print_note(f"studied as static: what {recipe.quantize} adds is not in it")
 
 
 def _verdict(outcome: Found, line: str, quiet: bool) -> None:
     """Print the command of the repair, or fail with the best attempt."""
-    from kit.commands.common.analysis_output import sentence
+    from kit.commands.common.analysis_output import describe_score
 
     goal, fixed = outcome.request.goal, outcome.repair
     if goal is None or fixed is None:
         return
     if not fixed.met:
         raise VerificationFailed(
-            f"nothing that was tried reaches {goal}; the best: {sentence(fixed.best.score)}",
+            f"nothing that was tried reaches {goal}; the best: {describe_score(fixed.best.score)}",
             f"the best is {line}",
         )
     if not quiet:
-        terminal.note(f"reaches {goal}: expect {sentence(fixed.best.score)}")
+        terminal.print_note(f"reaches {goal}: expect {describe_score(fixed.best.score)}")
         terminal.echo(line)

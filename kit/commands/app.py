@@ -19,14 +19,14 @@ from kit.commands.common.option_types import (
     Finite,
     FiniteRange,
     Given,
-    list_option,
+    make_list_option,
 )
 
 if TYPE_CHECKING:
     from kit.commands.common.measurement import Measured
     from kit.devices.retry import RetryingTransport
 
-DEVICE = list_option(
+DEVICE = make_list_option(
     "--device",
     "choice",
     metavar="SERIAL",
@@ -71,7 +71,7 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     if phone and bundle is not None:
         phones.find_artifact(loading.load_bundle(bundle))
     off: list[float] = []
-    with progress_display.stages() as report_status:
+    with progress_display.show_stages() as report_status:
         totals = testing.run(bundle, output, report_status)
         if phone and bundle is not None:
             off = phones.run(bundle, output / "phone", report_status)
@@ -99,7 +99,7 @@ def install(apk: Path, choice: str | None, as_json: bool) -> None:
 
     file = apk / building.APK if apk.is_dir() else apk
     done: list[dict[str, str]] = []
-    with progress_display.stages() as report_status:
+    with progress_display.show_stages() as report_status:
         for transport in _devices(choice):
             installed = device.install(transport, file, report_status)
             done.append({"serial": transport.serial, **asdict(installed)})
@@ -120,7 +120,7 @@ def run(choice: str | None, app_id: str | None, as_json: bool) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
-    package = app_build.app_id_of(app_id)
+    package = app_build.choose_app_id(app_id)
     done: list[dict[str, str]] = []
     for transport in _devices(choice):
         device.open_demo(transport, package)
@@ -139,7 +139,7 @@ def uninstall(choice: str | None, app_id: str | None, as_json: bool) -> None:
     """Remove the app and its data from the device."""
     from kit.app import device
 
-    package = app_build.app_id_of(app_id)
+    package = app_build.choose_app_id(app_id)
     done: list[dict[str, str | bool]] = []
     for transport in _devices(choice):
         there = device.uninstall(transport, package)
@@ -154,7 +154,7 @@ def _devices(choice: str | None) -> Iterator[RetryingTransport]:
     from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
 
-    for serial in selection.serials(choice, print_notice):
+    for serial in selection.choose_serials(choice, print_notice):
         with _connected(serial) as transport:
             yield transport
 
@@ -173,14 +173,14 @@ def _connected(serial: str) -> Iterator[RetryingTransport]:
 @command.command("bench")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @DEVICE
-@list_option(
+@make_list_option(
     "--app-id",
     "app_ids",
     default="org.mobilekit.demo",
     metavar="ID,…",
     help="Of the app; several with commas take turns. Default: org.mobilekit.demo.",
 )
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -228,10 +228,10 @@ def bench(
 
     unique = tuple(dict.fromkeys(bundles))
     bench_options.check_options(options, len(unique))
-    apps = tuple(app_build.app_id_of(app_id) for app_id in app_build.words(app_ids))
+    apps = tuple(app_build.choose_app_id(app_id) for app_id in app_build.split_items(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
-    serials = selection.serials(choice, print_notice)
+    serials = selection.choose_serials(choice, print_notice)
     file = None if output is None else Path(output)
     folder = output is not None and (
         len(unique) * len(serials) > 1 or output_checks.is_folder(output)
@@ -240,7 +240,7 @@ def bench(
         measurement.check_output(file, folder)
     measured = [_measure(serial, unique, apps, options) for serial in serials]
     if file is not None:
-        for result, place in measurement.files(measured, unique, file, folder):
+        for result, place in measurement.name_files(measured, unique, file, folder):
             store.write(result, place)
     show(measured, options["as_json"], False)
 
@@ -251,14 +251,17 @@ def _measure(
     from contextlib import closing
 
     from kit.app import measuring
-    from kit.commands.bench import formats, plan
+    from kit.commands.bench import make_plan, parse_formats
     from kit.commands.common import measurement, progress_display
     from kit.commands.common.measurement import Measured
     from kit.devices import adb
 
-    bench_plan = plan({**options, "sustained": None})
-    with progress_display.steps(auto_refresh=False) as update, closing(adb.open(serial)) as device:
-        names = formats(options["names"])
+    bench_plan = make_plan({**options, "sustained": None})
+    with (
+        progress_display.show_steps(auto_refresh=False) as update,
+        closing(adb.open(serial)) as device,
+    ):
+        names = parse_formats(options["names"])
         results = measuring.measure_all(bundles, names, bench_plan, update, device, apps)
         measurement.warn(device)
         return Measured(serial, results)

@@ -15,9 +15,9 @@ from kit.commands.common.option_types import (
     Finite,
     FiniteRange,
     Given,
-    list_option,
+    make_list_option,
 )
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.commands.common.measurement import Measured
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @click.command("bench")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@list_option(
+@make_list_option(
     "--device",
     "choice",
     metavar="SERIAL",
     help="A serial, HOST:PORT, several with commas, `all`, or `auto`: ANDROID_SERIAL, or else "
     "the only device. Default: this machine.",
 )
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -120,14 +120,14 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     or a model before and after a change: --max-slower is for the latter.
     Every sample is kept; warnings about the numbers go to stderr.
     """
-    from kit.bench.rows import rows
+    from kit.bench.rows import list_rows
     from kit.commands.common import bench_options, measurement, output_checks, slower
-    from kit.devices.fingerprint import new_measurement
+    from kit.devices.fingerprint import make_measurement_id
     from kit.results import store
 
     unique = tuple(dict.fromkeys(bundles))
     bench_options.check_options(options, len(unique))
-    serials = measurement.serials(options["choice"])
+    serials = measurement.choose_serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (
         len(unique) * len(serials) > 1 or output_checks.is_folder(options["output"])
@@ -136,19 +136,19 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         measurement.check_output(output, folder)
     request = measurement.BenchRequest(
         bundles=unique,
-        formats=formats(options["names"]),
-        plan=plan(options),
+        formats=parse_formats(options["names"]),
+        plan=make_plan(options),
         cpus=options["cpus"] or "all",
         runner=options["runner"],
         profile=options["profile"],
         sweep=options["sweep"] is not None,
         keep=options["keep"],
         session=options["session"],
-        measurement=new_measurement(),
+        measurement=make_measurement_id(),
     )
     measured, errors = measurement.run(request, serials)
     if output is not None:
-        for result, file in measurement.files(measured, unique, output, folder):
+        for result, file in measurement.name_files(measured, unique, output, folder):
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
     if options["names"] is None:
@@ -159,24 +159,24 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     if errors:
         raise errors[0]
     if options["max_slower"] is not None:
-        slower.check([rows(one.results) for one in measured], options["max_slower"])
+        slower.check([list_rows(one.results) for one in measured], options["max_slower"])
 
 
-def formats(text: str | None) -> tuple[str, ...] | None:
+def parse_formats(text: str | None) -> tuple[str, ...] | None:
     """Return the formats or files of the option `--format`; None if it was omitted."""
     return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())
 
 
-def plan(options: dict[str, Given]) -> Plan:
+def make_plan(options: dict[str, Given]) -> Plan:
     """Return the plan of the options of `kit bench`."""
     from kit.bench import sustained
-    from kit.bench.plan import PlanName, preset
+    from kit.bench.plan import PlanName, get_preset
     from kit.results.latency import Plan
 
     name: PlanName = (
         "quick" if options["quick"] else "official" if options["official"] else "default"
     )
-    chosen = preset(name, options["threads"] or 1)
+    chosen = get_preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
         maximum = chosen.max_repeats
@@ -193,7 +193,7 @@ def plan(options: dict[str, Given]) -> Plan:
         changes["name"] = "quick" if name == "quick" else "custom"
     minutes = options["sustained"]
     chosen = chosen.model_copy(update=changes)
-    chosen = chosen if minutes is None else sustained.plan(minutes, chosen)
+    chosen = chosen if minutes is None else sustained.make_plan(minutes, chosen)
     return Plan.model_validate(chosen.model_dump())
 
 
@@ -201,12 +201,12 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     """Print results on stdout, and context and notices on stderr."""
     from kit.bench import paired
     from kit.bench.rows import as_json as record
-    from kit.bench.rows import find_slower_than_float, rows
+    from kit.bench.rows import find_slower_than_float, list_rows
     from kit.commands.common import device_tables, latency_table
     from kit.commands.common.output_checks import report_left_out
     from kit.notices import as_json as as_json_notice
 
-    tables = [rows(one.results) for one in measured]
+    tables = [list_rows(one.results) for one in measured]
     # The settings of a sweep are measured sequentially, so they are not paired.
     swept = any(result.recommended for one in measured for result in one.results)
     if as_json:
@@ -220,12 +220,12 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
         terminal.print_json(output)
     for one, table in zip(measured, tables, strict=True):
         if not as_json:
-            latency_table.table(table)
+            latency_table.print_rows(table)
             device_tables.show(one.results, table, sustained)
-        for line in latency_table.context(table):
-            terminal.note(one_line(line))
-        for line in latency_table.doubts(table):
-            terminal.echo(one_line(line), err=True)
+        for line in latency_table.describe_context(table):
+            terminal.print_note(make_one_line(line))
+        for line in latency_table.list_doubts(table):
+            terminal.echo(make_one_line(line), err=True)
         for result in one.results:
             report_left_out(result.bundle)
 

@@ -10,7 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import OUTPUT_PATH, PATH, Finite, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Finite, Given, make_list_option
 from kit.commands.common.settings import split_defaults
 from kit.errors import PARTIAL, RecipeError
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     help="Quantization method. Default: static.",
 )
 @recipe_options.QUANTIZATION
-@list_option(
+@make_list_option(
     "--format",
     "formats",
     metavar="F,…",
     help="Comma-separated formats, with another backend as FORMAT/BACKEND. Default: "
     "lite,executorch,onnx.",
 )
-@list_option(
+@make_list_option(
     "--precision",
     "precisions",
     metavar="P,…",
@@ -146,7 +146,7 @@ def _read_options(
     from kit import recipe_input
 
     for name in ("formats", "precisions", "keep_float", "state"):
-        options[name] = recipe_options.parts(options[name])
+        options[name] = recipe_options.split_items(options[name])
     defaults, given = split_defaults(options)
     fields: dict[str, Given] = (
         defaults | (recipe_input.read_recipe(recipe_file) if recipe_file else {}) | given
@@ -161,12 +161,12 @@ def _build(
     recipe: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
 ) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but rank 0, which shows it."""
-    from kit.commands.common.progress_display import stages
-    from kit.guard import stdout_kept
+    from kit.commands.common.progress_display import show_stages
+    from kit.guard import keep_stdout
     from kit.pipeline import build
     from kit.quantize.distributed import from_environment
 
-    with stages() as progress, stdout_kept():
+    with show_stages() as progress, keep_stdout():
         bundle = build(recipe, target, progress, use_cache, gate, all_or_nothing)
     return bundle if from_environment().is_rank0 else None
 
@@ -216,33 +216,33 @@ def _show(bundle: Bundle) -> None:
     for failure in manifest.failed:
         table.add_row(failure.name, "failed", *["-"] * 4)
     terminal.print_table(table)
-    terminal.note(f"weights: {manifest.weights.source}")
+    terminal.print_note(f"weights: {manifest.weights.source}")
     if manifest.preprocessing is not None:
-        terminal.note(f"pictures: {manifest.preprocessing.describe()}")
+        terminal.print_note(f"pictures: {manifest.preprocessing.describe()}")
     golden = f"on {manifest.golden.images} golden inputs"
     compared = [one for artifact in manifest.artifacts for one in artifact.parity]
     has_classes = any(one.agreement is not None for one in compared)
     what = f"same first answer {golden}, and the " if has_classes else ""
-    terminal.note(
+    terminal.print_note(
         f"vs its graph: {what}largest difference of a value" + ("" if what else f" {golden}")
     )
     if manifest.preprocessing is not None and has_classes:
         count = manifest.golden.images
         where = f"on {count} crops of sample photos; `kit eval` measures pictures of yours"
-        terminal.note(f"vs float, SQNR dB: {where}")
+        terminal.print_note(f"vs float, SQNR dB: {where}")
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
-            terminal.note(f"{artifact.name} computes in float: {floats}")
+            terminal.print_note(f"{artifact.name} computes in float: {floats}")
     for row in manifest.gate.rows if manifest.gate else ():
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
         words = f"gate passed: {row.name}: {drop}{row.agreement:.1f} % agreement"
-        terminal.note(words)
+        terminal.print_note(words)
     for failure in manifest.failed:
         terminal.echo(f"{failure.name} failed: {failure.reason}", err=True)
         terminal.echo(f"hint: {failure.hint}", err=True)
     for line in write_notices(((notice, "") for notice in manifest.notices), 1):
-        terminal.console(err=True).print(line, style="yellow")
+        terminal.make_console(err=True).print(line, style="yellow")
         terminal.log(line)
 
 

@@ -43,7 +43,7 @@ def list_(as_json: bool) -> None:
     terminal.print_table(table)
     for one in usages:
         if one.others:
-            terminal.note(f"{one.folder}: {one.others} entries are not kit's")
+            terminal.print_note(f"{one.folder}: {one.others} entries are not kit's")
 
 
 @command.command("size")
@@ -71,7 +71,7 @@ def clear(kinds: tuple[str, ...], yes: bool, as_json: bool) -> None:
 
     chosen = _choose(kinds)
     if not yes and not _is_wanted(_measure(chosen)):
-        terminal.note("nothing was removed")
+        terminal.print_note("nothing was removed")
         chosen = ()
     removed: list[CacheUsage] = []
     in_use: list[str] = []

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import list_option
+from kit.commands.common.option_types import make_list_option
 from kit.errors import DeviceError, KitError
 
 
 @click.command("clean")
-@list_option(
+@make_list_option(
     "--device",
     "choice",
     metavar="SERIAL",
@@ -32,7 +32,7 @@ def command(choice: str | None, as_json: bool) -> None:
 
     errors: list[KitError] = []
     cleaned: list[dict[str, object]] = []
-    for serial in selection.serials(choice, print_notice):
+    for serial in selection.choose_serials(choice, print_notice):
         try:
             record = _clean(serial)
         except DeviceError as exc:  # clean the others nevertheless
@@ -69,4 +69,4 @@ def _show(serial: str, freed: int, apps: Sequence[str]) -> None:
     terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
     for app_id in apps:
         named = "" if app_id == contract.APP_ID else f" --app-id {app_id}"
-        terminal.note(f"{serial}: {app_id} stays; kit app uninstall{named} removes it")
+        terminal.print_note(f"{serial}: {app_id} stays; kit app uninstall{named} removes it")

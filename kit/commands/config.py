@@ -34,7 +34,7 @@ def command(context: click.Context, words: tuple[str, ...], as_json: bool) -> No
         return
     if source is None:
         note = f"no {KIT_TOML} here, and no [tool.kit] in pyproject.toml: kit's own defaults hold"
-        terminal.note(note)
+        terminal.print_note(note)
     if rows:
         from rich.table import Table
 

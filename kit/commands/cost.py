@@ -12,7 +12,7 @@ from kit.commands.common.option_types import Finite, SideOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kit.cost import Cost, Total
+    from kit.cost.layers import Cost, Total
 
 
 @click.command("cost")
@@ -47,13 +47,13 @@ def command(
     BatchNorm folded, without biases.
     """
     from kit import cost, recipe, recipe_input
-    from kit.guard import stdout_kept
+    from kit.guard import keep_stdout
     from kit.models import list_models
 
-    with stdout_kept():
+    with keep_stdout():
         if resolution is None:
             resolution = recipe_input.make_recipe(model).sides
-        counted = cost.of(model, resolution, width)
+        counted = cost.compute_cost(model, resolution, width)
     sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     twin = counted.with_full_convolutions()
     if as_json:
@@ -171,7 +171,7 @@ def _compare(own: Total, full: Total) -> None:
 
 def _note(cost: Cost) -> None:
     total = cost.total
-    terminal.note(
+    terminal.print_note(
         f"{_round(total.multiply_adds, 1)} multiply-adds, "
         f"{_round(total.parameters, 2)} parameters; "
         f"{cost.stored:,} parameters with biases and BatchNorm's weights"

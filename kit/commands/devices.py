@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import list_option
+from kit.commands.common.option_types import make_list_option
 from kit.errors import DeviceError, DeviceLost
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("devices")
-@list_option(
+@make_list_option(
     "--device",
     "choice",
     metavar="SERIAL",
@@ -37,7 +37,7 @@ def command(choice: str | None, as_json: bool) -> None:
     elif rows:
         _show(rows)
     else:
-        terminal.note(f"no device is connected: {selection.advice()}")
+        terminal.print_note(f"no device is connected: {selection.advise_connection()}")
     errors = [error for _, error in rows if isinstance(error, DeviceError)]
     if choice is not None and errors:
         raise errors[0]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, list_option
+from kit.commands.common.option_types import PATH, make_list_option
 from kit.errors import UNFIT
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.doctor.finding import Finding
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("doctor")
 @click.argument("bundle", type=PATH, required=False)
-@list_option(
+@make_list_option(
     "--device",
     metavar="SERIAL",
     help="A serial, HOST:PORT, several with commas, `all`, or `auto`: ANDROID_SERIAL, or else the "
@@ -46,7 +46,7 @@ def command(bundle: Path | None, device: str | None, as_json: bool) -> int:
 
         terminal.print_json({"findings": [asdict(one) for one in findings], "counts": counts})
     else:
-        terminal.note(_sum_up(counts))
+        terminal.print_note(_sum_up(counts))
     return UNFIT if has_problem(findings) else 0
 
 
@@ -71,7 +71,7 @@ def _examine(bundle: Path | None, device: str | None) -> Iterator[Finding]:
 def _line(finding: Finding) -> str:
     """Return ``warning  host.disk: 1.2 GB free in /tmp -> df -h .``."""
     fix = f" -> {finding.fix}" if finding.fix else ""
-    return f"{finding.verdict:<8} {one_line(f'{finding.code}: {finding.text}{fix}')}"
+    return f"{finding.verdict:<8} {make_one_line(f'{finding.code}: {finding.text}{fix}')}"
 
 
 def _sum_up(counts: Counter[str]) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, list_option
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, make_list_option
 from kit.errors import UsageError
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ _COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement
     help="CSV of path,label, masks of a segmentation, boxes of a detector, or none. Default: "
     "labels come from the names, boxes from the JSON file beside the pictures.",
 )
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -110,9 +110,9 @@ def command(
     from kit.accuracy import evaluate
     from kit.bundles import loading
     from kit.commands.common.output_checks import choose_file
-    from kit.commands.common.progress_display import steps
+    from kit.commands.common.progress_display import show_steps
     from kit.formats.sessions import open_with
-    from kit.guard import stdout_kept
+    from kit.guard import keep_stdout
     from kit.results import store
 
     file = choose_file(output, str(bundle), "accuracy")
@@ -122,7 +122,7 @@ def command(
     source: Bundle | Path = bundle
     if session is not None:
         source, selected = open_with(loading.load_bundle(bundle), session, selected), None
-    with steps() as update, stdout_kept():
+    with show_steps() as update, keep_stdout():
         result = evaluate(
             source,
             images,
@@ -157,14 +157,14 @@ def _note(result: AccuracyResult) -> None:
     from kit.tasks import get_task
 
     for line in write_notices(((notice, "") for notice in result.notices), 1):
-        terminal.echo(one_line(line), err=True)
+        terminal.echo(make_one_line(line), err=True)
     report_left_out(result.bundle)
     task, first = get_task(result.task), result.rows[0]
     if result.left_out:
         what = task.sample + ("" if result.left_out == 1 else "s")
-        terminal.note(f"left out {result.left_out} {what} that calibrated the bundle")
+        terminal.print_note(f"left out {result.left_out} {what} that calibrated the bundle")
     if task.label_hint and first.top1 is None and not first.metrics:
-        terminal.note(task.label_hint)
+        terminal.print_note(task.label_hint)
 
 
 def _table(result: AccuracyResult) -> None:
@@ -183,7 +183,7 @@ def _table(result: AccuracyResult) -> None:
     for name in ("file", "quantize"):
         table.add_column(name)
     columns = _choose_columns(result)
-    metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
+    metrics = [make_one_line(metric.heading) for metric in result.rows[0].metrics]
     for name in (*(heading for heading, _ in columns), "SQNR dB", *metrics, rate):
         table.add_column(name, justify="right")
     for row in result.rows:
@@ -210,7 +210,7 @@ def _outputs(result: AccuracyResult) -> None:
 
     title = f"{result.bundle.name} on {result.rows[0].images} samples of {result.pictures}"
     table = Table("file", "quantize", "output", title=title)
-    metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
+    metrics = [make_one_line(metric.heading) for metric in result.rows[0].metrics]
     columns = _choose_columns(result)
     shares = [heading for heading, _ in columns]
     for name in ("SQNR dB", "max abs", "cosine", *shares, *metrics, "samples/s"):
@@ -221,7 +221,7 @@ def _outputs(result: AccuracyResult) -> None:
         for number, output in enumerate(row.outputs):
             table.add_row(
                 *(("", "") if number else (row.name, row.quantize)),
-                one_line(output.name),
+                make_one_line(output.name),
                 "equal" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
                 f"{output.max_abs:.3g}",
                 f"{output.cosine:.4f}",

@@ -13,9 +13,9 @@ import click
 
 from kit import terminal
 from kit.commands.common.answer_files import PictureFolder, choose_file, write_answers
-from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, TEXT_PATH, list_option
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, TEXT_PATH, make_list_option
 from kit.errors import KitError, SampleError, UsageError
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.bundles.bundle import Bundle
@@ -38,7 +38,7 @@ MAX_STDIN = 64 * 2**20
     help="A serial, HOST:PORT, or `auto`: ANDROID_SERIAL, or else the only device. The float model "
     "answers on this machine. Default: this machine.",
 )
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -104,7 +104,7 @@ def command(
     if save_file is not None:
         write_answers(save_file, record, collected.names, collected.raw)
     if drawn is not None:
-        terminal.note(f"{drawn.count} pictures are in {one_line(str(save))}")
+        terminal.print_note(f"{drawn.count} pictures are in {make_one_line(str(save))}")
     errors = [*collected.damaged.values(), *predictor.failed.values()]
     for error in errors[1:]:
         terminal.print_error(error.message, error.hint)
@@ -212,7 +212,7 @@ def _open_device(choice: str | None) -> Iterator[Device | None]:
 
     from kit.commands.common import measurement
 
-    serials = measurement.serials(choice)
+    serials = measurement.choose_serials(choice)
     if len(serials) > 1:
         raise UsageError(f"--device names {len(serials)} devices", "name one")
     if serials == [measurement.LOCAL]:
@@ -226,7 +226,7 @@ def _open_device(choice: str | None) -> Iterator[Device | None]:
 
 
 def _report_status(text: str) -> None:
-    terminal.note(text)
+    terminal.print_note(text)
 
 
 def _show(name: str, shown: dict[str, ShownAnswer]) -> None:
@@ -234,7 +234,9 @@ def _show(name: str, shown: dict[str, ShownAnswer]) -> None:
 
     from rich.table import Table
 
-    table = Table(*(one_line(file) for file in shown), title=one_line(name), title_justify="left")
+    table = Table(
+        *(make_one_line(file) for file in shown), title=make_one_line(name), title_justify="left"
+    )
     for cells in zip_longest(*(answer.lines for answer in shown.values()), fillvalue=""):
         table.add_row(*cells)
     terminal.print_table(table)
@@ -243,12 +245,13 @@ def _show(name: str, shown: dict[str, ShownAnswer]) -> None:
 def _note(bundle: Bundle, predictor: Predictor, collected: _Collected) -> None:
     """Print what did not answer, and how the numbers came about, on stderr."""
     for note in collected.notes:
-        terminal.note(f"note: {note}")
+        terminal.print_note(f"note: {note}")
     for name, why in predictor.left_out.items():
         terminal.echo(f"{name} {why}", err=True)
     for failure in bundle.manifest.failed:
         terminal.echo(
-            f"{failure.name} is not in the bundle, its build failed: {one_line(failure.reason)}",
+            f"{failure.name} is not in the bundle, "
+            f"its build failed: {make_one_line(failure.reason)}",
             err=True,
         )
 

@@ -47,6 +47,6 @@ def command(results: tuple[Path, ...], folder: Path, as_json: bool) -> None:
             }
         )
         return
-    terminal.note(written.sentence)
+    terminal.print_note(written.sentence)
     terminal.echo(str(written.html))
     terminal.echo(str(written.markdown))

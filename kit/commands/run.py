@@ -19,7 +19,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import measurement, recipe_options
-from kit.commands.common.option_types import OUTPUT_PATH, PATH, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Given, make_list_option
 from kit.errors import DeviceError, MissingTool, UsageError
 
 if TYPE_CHECKING:
@@ -80,8 +80,10 @@ class StepOutcome:
     "calibrate, and accuracy is not measured.",
 )
 @click.option("--calibration-images", type=int, help="How many of them calibrate. Default: 32.")
-@list_option("--format", metavar="F,…", help="Formats to build. Default: those of `kit build`.")
-@list_option(
+@make_list_option(
+    "--format", metavar="F,…", help="Formats to build. Default: those of `kit build`."
+)
+@make_list_option(
     "--precision",
     metavar="P,…",
     default=_PRECISIONS,
@@ -141,8 +143,8 @@ def command(
         for number, step in enumerate((*steps, None), 1):
             step = step or _make_report(folder, outcomes)
             so_far = f", {_duration(time.monotonic() - began)} so far" if number > 1 else ""
-            terminal.note(f"== step {number} of {len(steps) + 1}: {step.name}{so_far}")
-            terminal.note(f"   {step.line}")
+            terminal.print_note(f"== step {number} of {len(steps) + 1}: {step.name}{so_far}")
+            terminal.print_note(f"   {step.line}")
             outcome, step_code = _run_step(step, record, invoke, folder / "bundle")
             outcomes.append(outcome)
             code = code or step_code
@@ -163,7 +165,7 @@ def _check_device(choice: str | None) -> None:
 
     from kit.devices import selection
 
-    serials = measurement.serials(choice)
+    serials = measurement.choose_serials(choice)
     if len(serials) > 1:
         raise UsageError(
             f"--device names {len(serials)} devices, and a run measures on one",
@@ -224,7 +226,7 @@ def _run_step(
     builds = step.output == bundle
     state = None if builds else record.describe(step.words, step.inputs, bundle)
     if state is not None and step.output.exists() and record.get(step.name) == state:
-        terminal.note("   kept: nothing that it depends on has changed")
+        terminal.print_note("   kept: nothing that it depends on has changed")
         return StepOutcome(step, KEPT, 0.0), 0
     began = time.monotonic()
     step.output.parent.mkdir(parents=True, exist_ok=True)
@@ -273,9 +275,9 @@ def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> N
         return
     terminal.echo(f"report: {page}")
     terminal.echo(f"bundle: {bundle}")
-    terminal.note("next:")
+    terminal.print_note("next:")
     for line in list_next(bundle):
-        terminal.note(f"   {line}")
+        terminal.print_note(f"   {line}")
 
 
 def list_next(bundle: Path) -> list[str]:

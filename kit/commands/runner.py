@@ -8,7 +8,7 @@ import click
 
 from kit import terminal
 from kit.commands.common.groups import CommandGroup
-from kit.commands.common.option_types import list_option
+from kit.commands.common.option_types import make_list_option
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def command() -> None:
 
 
 @command.command("build")
-@list_option(
+@make_list_option(
     "--abi",
     "abis",
     default="arm64-v8a,x86_64",
     metavar="A,…",
     help="Comma-separated kinds of processor. Default: arm64-v8a,x86_64.",
 )
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -50,7 +50,7 @@ def build(abis: str, names: str | None, as_json: bool) -> None:
 
     selected = native.list_installed() if names is None else _words("--format", names)
     built: list[RunnerSet] = []
-    with progress_display.stages() as report_status:
+    with progress_display.show_stages() as report_status:
         for abi in _words("--abi", abis):
             built += native.build(abi, selected, report_status)
     _show(built, as_json)
@@ -62,7 +62,7 @@ def list_(as_json: bool) -> None:
     """List the runners that were built, also those of other versions of kit."""
     from kit.runners import native
 
-    _show(native.listed(), as_json)
+    _show(native.list_runners(), as_json)
 
 
 def _words(option: str, text: str) -> list[str]:

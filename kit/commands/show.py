@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import OUTPUT_PATH, PATH, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, make_list_option
 from kit.errors import UsageError
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.formats.structure import GraphEntry, NodeEntry, TensorEntry
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("model", type=PATH, metavar="BUNDLE_OR_FILE")
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -129,13 +129,13 @@ def _record(file: ModelFile) -> dict[str, object] | None:
 
 def print_file(file: ModelFile, whole: bool) -> None:
     """Print metadata, graphs, times and code: a summary, or all of them."""
-    terminal.echo(f"{one_line(file.name)}: {one_line(file.file)}")
+    terminal.echo(f"{make_one_line(file.name)}: {make_one_line(file.file)}")
     structure = file.structure
     if structure is None:
         terminal.echo("  kit cannot look into files of this format\n")
         return
     for name, value in structure.metadata.items():
-        terminal.echo(f"  {one_line(name)}: {one_line(value)}")
+        terminal.echo(f"  {make_one_line(name)}: {make_one_line(value)}")
     for graph in structure.graphs:
         _print_graph(graph, file.times, whole)
     if file.times is not None:
@@ -152,7 +152,7 @@ def _print_graph(graph: GraphEntry, times: Times | None, whole: bool) -> None:
     nodes = _count(len(graph.nodes), "node") if graph.nodes else "nodes unknown"
     encoded = sum(one.encoding is not None for one in graph.list_tensors().values())
     quantized = f", {_count(encoded, 'tensor')} with an encoding" if encoded else ""
-    terminal.echo(f"  graph {one_line(graph.name)}: {nodes}{weights}{quantized}")
+    terminal.echo(f"  graph {make_one_line(graph.name)}: {nodes}{weights}{quantized}")
     for word, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         for tensor in tensors:
             terminal.echo(f"    {word} {_describe(tensor)}")
@@ -161,7 +161,7 @@ def _print_graph(graph: GraphEntry, times: Times | None, whole: bool) -> None:
         return
     counts = Counter(node.operator for node in graph.nodes)
     for operator, count in counts.most_common():
-        terminal.echo(f"    {one_line(operator)} ×{count}")
+        terminal.echo(f"    {make_one_line(operator)} ×{count}")
 
 
 def _count(number: int, noun: str) -> str:
@@ -171,7 +171,7 @@ def _count(number: int, noun: str) -> str:
 def _describe(tensor: TensorEntry) -> str:
     from kit.show.view import describe_tensor
 
-    return one_line(describe_tensor(tensor))
+    return make_one_line(describe_tensor(tensor))
 
 
 def _print_nodes(graph: GraphEntry, times: Times | None) -> None:
@@ -180,12 +180,14 @@ def _print_nodes(graph: GraphEntry, times: Times | None) -> None:
 
     tensors = graph.list_tensors()
     for number, node in enumerate(graph.nodes):
-        terminal.echo(f"    {number}  {one_line(_write_node(node))}{_time(times, graph, number)}")
+        terminal.echo(
+            f"    {number}  {make_one_line(_write_node(node))}{_time(times, graph, number)}"
+        )
         known = [tensors[name] for name in (*node.outputs, *node.inputs) if name in tensors]
         # A node that quantizes has one encoding on both sides.
         encoded = {one.encoding: one.name for one in reversed(known) if one.encoding is not None}
         for encoding, name in reversed(encoded.items()):
-            terminal.echo(f"        {one_line(f'{name}: {describe_encoding(encoding)}')}")
+            terminal.echo(f"        {make_one_line(f'{name}: {describe_encoding(encoding)}')}")
 
 
 def _write_node(node: NodeEntry) -> str:
@@ -198,21 +200,25 @@ def _write_node(node: NodeEntry) -> str:
 
 
 def _time(times: Times | None, graph: GraphEntry, number: int) -> str:
-    from kit.report.text import percent, significant
+    from kit.report.text import format_percent, format_significant
 
     time = times.nodes.get((graph.name, number)) if times else None
-    return "" if time is None else f"  {significant(time.us)} µs, {percent(time.share)} %"
+    return (
+        ""
+        if time is None
+        else f"  {format_significant(time.us)} µs, {format_percent(time.share)} %"
+    )
 
 
 def _print_times(file: ModelFile, times: Times, whole: bool) -> None:
     """Print the slowest operators, or all."""
-    from kit.report.text import percent, significant
+    from kit.report.text import format_percent, format_significant
     from kit.show.page import describe_times
 
-    terminal.echo(f"  times: {one_line(describe_times(file))}")
+    terminal.echo(f"  times: {make_one_line(describe_times(file))}")
     slowest = sorted(times.operators, key=lambda one: -one.share)
     for one in slowest if whole else slowest[:3]:
         terminal.echo(
-            f"    {one_line(one.name)} ×{one.calls}  {significant(one.us)} µs a call, "
-            f"{percent(one.share)} %"
+            f"    {make_one_line(one.name)} ×{one.calls}  {format_significant(one.us)} µs a call, "
+            f"{format_percent(one.share)} %"
         )

@@ -10,7 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands.common.option_types import OUTPUT_PATH, PATH
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.bundles.bundle import Bundle
@@ -79,9 +79,9 @@ def command(
 def _note(purpose: str, commands: Sequence[str]) -> None:
     """Print commands on stderr, and what they are for."""
     if commands:
-        terminal.note(purpose)
+        terminal.print_note(purpose)
     for line in commands:
-        terminal.note(f"  {one_line(line)}")
+        terminal.print_note(f"  {make_one_line(line)}")
 
 
 def _read(
@@ -106,17 +106,17 @@ def _print(shown: Overview) -> None:
     from rich import box
     from rich.table import Table
 
-    from kit.table.page import list_tables, notes
+    from kit.table.page import list_notes, list_tables
 
     for table in list_tables(shown):
-        grid = Table(title=one_line(table.caption), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        grid = Table(title=make_one_line(table.caption), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         grid.add_column("file", no_wrap=True)
         for column in table.columns:
             grid.add_column(column, justify="right")
         for line in table.lines:
             marks = "".join(f" ({mark})" for mark in line.head.marks)
             cells = (" ".join(filter(None, (c.text, c.note and f"({c.note})"))) for c in line.cells)
-            grid.add_row(one_line(f"{line.head.text}{marks}"), *map(one_line, cells))
+            grid.add_row(make_one_line(f"{line.head.text}{marks}"), *map(make_one_line, cells))
         terminal.print_table(grid, _WIDEST)
-    for note in notes(shown):
-        terminal.note(one_line(note))
+    for note in list_notes(shown):
+        terminal.print_note(make_one_line(note))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, list_option
+from kit.commands.common.option_types import OUTPUT_TEXT_PATH, PATH, make_list_option
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("bundle", type=PATH)
-@list_option(
+@make_list_option(
     "--processor",
     "processors",
     metavar="P,…",
     default="host",
     help="Comma-separated: host, names such as haswell or cortex-a53, or all. Default: host.",
 )
-@list_option(
+@make_list_option(
     "--format",
     "names",
     metavar="F,…",
     help="Comma-separated formats or files, such as onnx or onnx-fp32. Default: all of the bundle.",
 )
-@list_option(
+@make_list_option(
     "--precision",
     "precisions",
     metavar="P,…",
@@ -62,12 +62,12 @@ def command(
     build. Exit code 5 if a format does not meet the limits of its build.
     """
     from kit.commands.common.output_checks import choose_file
-    from kit.commands.common.progress_display import steps
+    from kit.commands.common.progress_display import show_steps
     from kit.portability.verification import verify_processors
     from kit.results import store
 
     file = choose_file(output, str(bundle), "processors")
-    with steps() as update:
+    with show_steps() as update:
         result = verify_processors(
             bundle,
             _split(processors),
@@ -117,7 +117,7 @@ def _show(result: ProcessorsResult) -> None:
         before = row.name
     terminal.print_table(table)
     for line in _remarks(result):
-        terminal.note(line)
+        terminal.print_note(line)
     report_left_out(result.bundle)
 
 

@@ -38,7 +38,7 @@ class Pair:
     second: Layer
 
 
-def layer(model: GraphModule, node: Node) -> Layer | None:
+def find_layer(model: GraphModule, node: Node) -> Layer | None:
     """Return the convolution or linear layer that a node calls, or None."""
     from torch import nn
 
@@ -57,17 +57,17 @@ def is_depthwise(module: Layer) -> bool:
     return 1 < module.groups == module.in_channels == module.out_channels
 
 
-def channel_axis(module: Layer | None, output: Tensor) -> int:
+def get_channel_axis(module: Layer | None, output: Tensor) -> int:
     """Return the axis of a layer's output that holds its channels."""
     from torch import nn
 
     return output.dim() - 1 if isinstance(module, nn.Linear) else 1
 
 
-def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
+def find_rectified_pairs(model: GraphModule) -> Iterator[Pair]:
     """Yield the pairs of layers with a ReLU or ReLU6 between them, in the order of the graph."""
     for node in model.graph.nodes:
-        first = layer(model, node)
+        first = find_layer(model, node)
         if first is None or len(node.users) != 1:
             continue
         (output,) = node.users
@@ -75,7 +75,7 @@ def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
         if clip is None or len(output.users) != 1:
             continue
         (user,) = output.users
-        second = layer(model, user)
+        second = find_layer(model, user)
         if isinstance(second, type(first)) and _scalable(second):
             yield Pair(first, clip, output, second)
 
@@ -110,7 +110,7 @@ def scale_pair(pair: Pair, factor: Tensor) -> None:
         second.weight.div_(factor.view(1, -1, *[1] * (second.weight.dim() - 2)))
 
 
-def input_weights(module: Layer) -> Tensor:
+def get_input_weights(module: Layer) -> Tensor:
     """Return a layer's weights as [in, ...]: input channels first."""
     weight: Tensor = module.weight
     return weight if is_depthwise(module) else weight.transpose(0, 1)
@@ -140,7 +140,7 @@ class ChannelMaxima:
         """Update the maxima with the output [N, ...] of a node."""
         import torch
 
-        axis = channel_axis(layer(self._model, node.all_input_nodes[0]), value)
+        axis = get_channel_axis(find_layer(self._model, node.all_input_nodes[0]), value)
         high = value.movedim(axis, 1).flatten(2).amax(2) if value.dim() > 2 else value
         maxima, active = high.amax(0), (high > 0).sum(0)
         if node in self.maxima:
@@ -150,7 +150,7 @@ class ChannelMaxima:
         self.samples[node] = self.samples.get(node, 0) + len(value)
 
 
-def channel_maxima(
+def compute_channel_maxima(
     model: GraphModule, examples: ExamplesLike, nodes: set[Node]
 ) -> dict[Node, Tensor]:
     """Return the maximum per channel [C] of some rectified nodes, over all examples.

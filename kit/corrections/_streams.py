@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from kit.corrections._layers import channel_axis, layer
+from kit.corrections._layers import find_layer, get_channel_axis
 from kit.quantize.nodes import NodeValue
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def correct(
     from kit.quantize.examples import as_examples
 
     rounded: dict[str, Tensor] = {}
-    layers = sum(layer(model, node) is not None for node in model.graph.nodes)
+    layers = sum(find_layer(model, node) is not None for node in model.graph.nodes)
     passed = itertools.count()
 
     def weight_of(name: str, module: Layer, value: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def _two_streams(
             if n.op in ("placeholder", "output", "get_attr"):
                 value = super().run_node(n)
                 return (value, value) if n.op == "get_attr" else value
-            module = layer(model, n)
+            module = find_layer(model, n)
             if module is None:
                 return tuple(self._run(n, side) for side in (0, 1))
             return self._layer(n, module)
@@ -98,7 +98,7 @@ def _two_streams(
             bias: Tensor | None = module.bias
             if bias is None:
                 return target, output
-            return target, _shift(bias, channel_axis(module, output), target, output)
+            return target, _shift(bias, get_channel_axis(module, output), target, output)
 
     return TwoStreams(model)
 

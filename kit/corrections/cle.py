@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from kit.corrections._layers import (
     Pair,
-    channel_maxima,
-    input_weights,
-    rectified_pairs,
+    compute_channel_maxima,
+    find_rectified_pairs,
+    get_input_weights,
     scale_pair,
 )
 from kit.corrections.interface import Correction
@@ -42,9 +42,9 @@ def apply(
     """Equalize the weight ranges of every pair of a folded float model in place."""
     import torch
 
-    pairs = list(rectified_pairs(model))
+    pairs = list(find_rectified_pairs(model))
     for _ in range(ROUNDS):
-        maxima = channel_maxima(model, examples, {pair.output for pair in pairs})
+        maxima = compute_channel_maxima(model, examples, {pair.output for pair in pairs})
         with torch.no_grad():
             for pair in pairs:
                 scale_pair(pair, compute_factor(pair, maxima[pair.output]))
@@ -55,7 +55,7 @@ def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
     import torch
 
     first = pair.first.weight.flatten(1).abs().amax(1).clamp_min(1e-8)
-    second = input_weights(pair.second).flatten(1).abs().amax(1).clamp_min(1e-8)
+    second = get_input_weights(pair.second).flatten(1).abs().amax(1).clamp_min(1e-8)
     factor = (second / first).sqrt().clamp(1 / MAX_FACTOR, MAX_FACTOR)
     if pair.clip == float("inf"):
         return factor

@@ -14,7 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from kit.corrections._layers import Pair, channel_maxima, is_depthwise, rectified_pairs, scale_pair
+from kit.corrections._layers import (
+    Pair,
+    compute_channel_maxima,
+    find_rectified_pairs,
+    is_depthwise,
+    scale_pair,
+)
 from kit.corrections.interface import Correction
 
 if TYPE_CHECKING:
@@ -39,8 +45,8 @@ def apply(
     """Equalize every convolution pair of a folded float model in place."""
     import torch
 
-    pairs = list(rectified_pairs(model))
-    maxima = channel_maxima(model, examples, {pair.output for pair in pairs})
+    pairs = list(find_rectified_pairs(model))
+    maxima = compute_channel_maxima(model, examples, {pair.output for pair in pairs})
     with torch.no_grad():
         for pair in pairs:
             scale_pair(pair, compute_factor(pair, maxima[pair.output]))
@@ -51,8 +57,8 @@ def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
 
     Args:
         pair: of layers.
-        maxima: [channels], from `channel_maxima`; a channel whose maximum is infinite, because it
-                is not known, keeps its scale.
+        maxima: [channels], from `compute_channel_maxima`; a channel whose maximum is infinite,
+                because it is not known, keeps its scale.
     """
     import torch
 

@@ -60,10 +60,12 @@ def apply(
 
 def _rounded(layer: Layer, value: Tensor, granularity: str) -> Tensor:
     """Return the weight [out, ...] of a layer, rounded for inputs like `value`."""
-    from kit.quantize.fake_quantizers import weight_step
+    from kit.quantize.fake_quantizers import compute_weight_step
 
     groups: int = getattr(layer, "groups", 1)
-    step = weight_step(layer.weight, granularity).expand(len(layer.weight), *layer.weight.shape[1:])
+    step = compute_weight_step(layer.weight, granularity).expand(
+        len(layer.weight), *layer.weight.shape[1:]
+    )
     weight = layer.weight.reshape(groups, -1, layer.weight[0].numel())
     step = step.reshape(groups, -1, layer.weight[0].numel())[..., :1]
     return compensate(weight, step, compute_moments(layer, value, groups)).view_as(layer.weight)

@@ -56,6 +56,6 @@ class Client(AdbClient):  # type: ignore[misc]  # adbutils ships no types
         return connection
 
 
-def client(host: str, port: int) -> AdbClient:
+def make_client(host: str, port: int) -> AdbClient:
     """Return a client of a server."""
     return Client(host, port)

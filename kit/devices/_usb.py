@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from adb_shell.transport.usb_transport import UsbTransport
 
 
-def devices() -> list[tuple[str, str]]:
+def list_devices() -> list[tuple[str, str]]:
     """Return serial and state of the devices on USB; none if libusb is not installed."""
     try:
         attached = _library().find_all_adb_devices()
@@ -26,7 +26,7 @@ def _library() -> type[UsbTransport]:
     return library
 
 
-def plug(serial: str) -> UsbTransport:
+def find_transport(serial: str) -> UsbTransport:
     """Return adb-shell's transport to the device with a serial.
 
     Raises:

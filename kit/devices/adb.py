@@ -18,7 +18,7 @@ from kit.devices.selection import open_transport
 from kit.devices.storage import ROOT, Store, TransferProgress, ask
 from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.results.context import Condition, Context, DeviceRef
 
 RUNS = f"{ROOT}/runs"
@@ -35,7 +35,7 @@ def open(
     """Connect to a device and query its facts.
 
     Args:
-        serial: one of `kit.devices.selection.serials`, None for the only device.
+        serial: one of `kit.devices.selection.choose_serials`, None for the only device.
         stop: an event that ends all work on the device, see `kit.devices.retry`.
         keep: leave the files of a measurement on the device.
         sent: called with bytes sent and bytes in all, while files are pushed.
@@ -134,7 +134,9 @@ class AdbDevice:
     def _prepare(self, token: str) -> None:
         failed = recover(self._transport)
         if failed:  # of an earlier measurement, which must not prevent this one
-            self.notices.append(_left(device_settings.stuck(self._transport.serial, failed)))
+            self.notices.append(
+                _left(device_settings.make_restore_error(self._transport.serial, failed))
+            )
         self._run = f"{RUNS}/{token}"
         ask(self._transport, f"mkdir -p {self._run}")
         self._began = _number(ask(self._transport, "cat /proc/uptime"))
@@ -165,7 +167,7 @@ class AdbDevice:
         failed = device_settings.restore(transport)
         locking.give_back(transport, token)
         if failed:
-            raise device_settings.stuck(transport.serial, failed)
+            raise device_settings.make_restore_error(transport.serial, failed)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AdbJob:
         """Start a command detached, so that it outlives the connection.
@@ -246,7 +248,7 @@ def _check_api(facts: DeviceFacts) -> None:
 
 
 def _left(error: DeviceError) -> Notice:
-    return new_notice("device.left", reason=_cut(error.message), advice=_cut(error.hint))
+    return make_notice("device.left", reason=_cut(error.message), advice=_cut(error.hint))
 
 
 def _cut(text: str) -> str:
@@ -279,7 +281,7 @@ def clean(transport: Transport) -> int:
         if failed:
             rest = f'for f in {ROOT}/*; do [ "$f" = {JOURNAL} ] || rm -rf "$f"; done'
             ask(transport, rest, timeout=60)
-            raise device_settings.stuck(transport.serial, failed)
+            raise device_settings.make_restore_error(transport.serial, failed)
         ask(transport, f"rm -rf {ROOT}", timeout=60)
     finally:
         locking.forget(token)
@@ -287,4 +289,4 @@ def clean(transport: Transport) -> int:
 
 
 def _number(text: str) -> float:
-    return parsing.decimal(text) or 0.0
+    return parsing.parse_decimal(text) or 0.0

@@ -20,7 +20,7 @@ class AdbFolder:
 
     def put(self, file: Path) -> str:
         """Push a file to the device unless it is there, and return its path."""
-        blob = storage.blob(file)
+        blob = storage.make_blob(file)
         self._store.put({file.name: blob})
         self._used[file.name] = blob
         return self._store.path(blob)

@@ -20,18 +20,18 @@ _BYTES = 256  # of a modulus
 _WORD = 1 << 32
 
 
-def folder() -> Path:
+def get_folder() -> Path:
     """Return the folder of adb's key."""
     return Path(os.environ.get("ANDROID_USER_HOME") or Path.home() / ".android")
 
 
-def signer() -> CryptographySigner:
+def load_signer() -> CryptographySigner:
     """Return adb-shell's signer with the user's key, which is created if there is none.
 
     Raises:
         DeviceError: the key cannot be read or written.
     """
-    path = folder() / "adbkey"
+    path = get_folder() / "adbkey"
     try:
         if not path.exists():
             _make(path)

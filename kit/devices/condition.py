@@ -33,12 +33,12 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
     sections = dict(zip(pieces[1::2], pieces[2::2], strict=False))
     if "end" not in sections:
         return None
-    uptime = parsing.decimal(sections.get("uptime", ""))
-    battery = parsing.battery(sections.get("battery", ""))
+    uptime = parsing.parse_decimal(sections.get("uptime", ""))
+    battery = parsing.parse_battery(sections.get("battery", ""))
     return Condition(
         seconds=round(uptime - began, 2) if uptime is not None else 0.0,
         temperature_c=battery.temperature_c if battery else None,
-        thermal_status=parsing.thermal_status(sections.get("thermal", "")),
+        thermal_status=parsing.parse_thermal_status(sections.get("thermal", "")),
         battery=battery.level if battery else None,
         mhz=_clocks(sections.get("clocks", "")),
     )
@@ -46,7 +46,7 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
 
 def _clocks(text: str) -> tuple[float, ...]:
     """Return MHz from lines in kHz, for up to `parsing.MAX_CPUS` cores."""
-    khz = (parsing.whole(line.strip()) for line in text.split("\n"))
+    khz = (parsing.parse_integer(line.strip()) for line in text.split("\n"))
     mhz = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
     return tuple(islice(mhz, parsing.MAX_CPUS))
 

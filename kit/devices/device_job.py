@@ -96,7 +96,7 @@ class AdbJob:
         *lines, rest = output.removesuffix(_MORE).split("\n")
         self._lines += len(lines)
         if not lines and len(rest.encode()) > LINE_BYTES:
-            raise too_long()
+            raise make_length_error()
         return lines, None if is_cut else self._code(head)
 
     def wait(self, idle: float = 0.0) -> None:
@@ -131,7 +131,7 @@ class AdbJob:
     def _check_restart(self, head: str) -> None:
         """Tell a job that ended with a restart of the device from one that was killed."""
         match = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
-        uptime = parsing.decimal(match[1]) if match else None
+        uptime = parsing.parse_decimal(match[1]) if match else None
         if uptime is not None:
             condition.check_restart(self._serial, uptime, self._uptime)
             self._uptime = uptime
@@ -188,7 +188,7 @@ def start_job(
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
         "n=0; while [ ! -s pid ] && [ $n -lt 250 ]; do sleep 0.02; n=$((n+1)); done; cat pid",
     )
-    number = parsing.whole(text.strip().partition("\n")[0])
+    number = parsing.parse_integer(text.strip().partition("\n")[0])
     if number is None or number <= 0:
         raise DeviceError(
             f"cannot start {command[0]} on {serial!r}: {text.strip()[:200]!r}",
@@ -197,7 +197,7 @@ def start_job(
     return number
 
 
-def too_long() -> RunError:
+def make_length_error() -> RunError:
     """Return the error for a line that is longer than any runner's."""
     return RunError(
         f"the runner prints a line of more than {LINE_BYTES // MIB} MiB",

@@ -45,13 +45,13 @@ def apply(transport: Transport) -> dict[str, str]:
     changed = {}
     for change in (keep_awake(transport), fix_performance()):
         if change is not None and "done" in ask(
-            transport, _alone(script_change(change)), timeout=40
+            transport, _alone(make_change_script(change)), timeout=40
         ):
             changed[change.name] = change.value
     return changed
 
 
-def script_change(change: Change) -> str:
+def make_change_script(change: Change) -> str:
     """Return a script that journals a change, makes it, and prints ``done`` if it was made.
 
     Until it is made, the restoring command may fail: the device may not have the setting.
@@ -102,7 +102,7 @@ def _alone(script: str) -> str:
     )
 
 
-def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
+def make_restore_error(serial: str, failed: Sequence[str]) -> DeviceError:
     """Return the error for settings that `restore` could not restore."""
     return DeviceError(
         f"{serial!r} did not take settings back that a measurement changed: "
@@ -116,7 +116,7 @@ def keep_awake(transport: Transport) -> Change | None:
     """Keep the screen on: some phones slow down when it goes off after a minute."""
     before = ask(transport, f"settings get global {_STAYON} 2>/dev/null; true").strip()
     if before != "null":
-        chargers = parsing.whole(before)
+        chargers = parsing.parse_integer(before)
         if chargers is None or chargers < 0:
             return None  # the value is unknown
         if chargers & _ALL_CHARGERS == _ALL_CHARGERS:

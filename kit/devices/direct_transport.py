@@ -35,14 +35,14 @@ _GREETINGS = 3  # packets that a device sends in a handshake before it prompts i
 _AGAIN_SECONDS = 0.2  # a daemon may reset one of two simultaneous connections
 
 
-def over_tcp(serial: str, host: str, port: int) -> DirectTransport:
+def make_tcp_transport(serial: str, host: str, port: int) -> DirectTransport:
     """Return a transport to a daemon that listens on the network."""
     return DirectTransport(serial, lambda: Tcp(host, port))
 
 
-def over_usb(serial: str) -> DirectTransport:
+def make_usb_transport(serial: str) -> DirectTransport:
     """Return a transport to a device on USB that no adb server holds."""
-    return DirectTransport(serial, lambda: _usb.plug(serial))
+    return DirectTransport(serial, lambda: _usb.find_transport(serial))
 
 
 class DirectTransport(StreamTransport):
@@ -82,7 +82,7 @@ class DirectTransport(StreamTransport):
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        with self._turn, foreign_errors.mapped(self.serial):
+        with self._turn, foreign_errors.translate_errors(self.serial):
             try:
                 yield
             except BaseException:
@@ -141,7 +141,7 @@ class DirectTransport(StreamTransport):
             raise
         state = wire.banner.decode(errors="replace").partition("::")[0]
         if state not in ("device", "host"):
-            raise foreign_errors.unusable(self.serial, state)
+            raise foreign_errors.make_unusable_error(self.serial, state)
         return wire
 
     def _greet(self, wire: Wire) -> None:
@@ -152,12 +152,12 @@ class DirectTransport(StreamTransport):
 
         try:
             info = _info(None, SILENCE)
-            keys = [adb_keys.signer()]
+            keys = [adb_keys.load_signer()]
             wire.deadline = time.monotonic() + _GREETINGS * SILENCE + self._auth_seconds
             wire.connect(b"features=shell_v2,cmd", keys, self._auth_seconds, on_key_sent, info)
         except (OSError, EOFError, AdbTimeoutError, TcpTimeoutException, UsbReadFailedError) as e:
             if wire.key_sent:
-                raise foreign_errors.unusable(self.serial, "unauthorized") from e
+                raise foreign_errors.make_unusable_error(self.serial, "unauthorized") from e
             raise
 
 

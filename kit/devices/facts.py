@@ -97,55 +97,55 @@ def gather(transport: Transport) -> DeviceFacts:
         DeviceLost: the connection broke.
         DeviceError: its shell ran none of our commands.
     """
-    done = transport.shell(script(), timeout=30)
+    done = transport.shell(make_script(), timeout=30)
     outputs = split(done.stdout)
     if not outputs:
         raise DeviceError(
             f"the shell of {transport.serial!r} answered {done.stdout[:80]!r}",
             "check that it is an Android device and has started completely",
         )
-    return facts(transport.serial, outputs)
+    return parse_facts(transport.serial, outputs)
 
 
-def script() -> str:
+def make_script() -> str:
     """Return the shell script whose output `split` parses."""
     steps = (f"echo; echo '{MARK}{name}'; {line}" for name, line in COMMANDS.items())
     return "{ " + "; ".join(steps) + "; } 2>/dev/null; true"
 
 
 def split(output: str) -> dict[str, str]:
-    """Return the output of each command of `script`, by its name."""
+    """Return the output of each command of `make_script`, by its name."""
     pieces = output.replace("\r\n", "\n").split(MARK)[1:]
     named = (piece.partition("\n") for piece in pieces)
     return {name.strip(): text.strip("\n") for name, _, text in named if name.strip() in COMMANDS}
 
 
-def facts(serial: str, outputs: dict[str, str]) -> DeviceFacts:
-    """Return the facts from the outputs of the commands of `script`; see `split`."""
+def parse_facts(serial: str, outputs: dict[str, str]) -> DeviceFacts:
+    """Return the facts from the outputs of the commands of `make_script`; see `split`."""
     texts = {name: outputs.get(name, "") for name in COMMANDS}
-    props = {name: shorten(text) for name, text in parsing.properties(texts["props"]).items()}
-    soc = parsing.soc(props, texts["cpuinfo"])
-    present = parsing.cpus(texts["present"])
+    props = {name: shorten(text) for name, text in parsing.parse_properties(texts["props"]).items()}
+    soc = parsing.parse_soc(props, texts["cpuinfo"])
+    present = parsing.parse_cpus(texts["present"])
     return DeviceFacts(
         serial=serial,
-        kind=parsing.kind(props, serial),
+        kind=parsing.parse_kind(props, serial),
         state="device",
-        model=parsing.model(props),
+        model=parsing.parse_model(props),
         soc=shorten(soc) if soc else None,
         build=props.get("ro.build.fingerprint") or None,
         android=props.get("ro.build.version.release") or None,
-        api=parsing.api(props),
-        abis=parsing.abis(props),
+        api=parsing.parse_api(props),
+        abis=parsing.parse_abis(props),
         cores=len(present) or None,
-        online=parsing.cpus(texts["online"]),
-        clusters=parsing.clusters(present, texts["policies"], texts["cores"]),
-        memory=parsing.memory(texts["meminfo"]),
-        free_bytes=parsing.free_bytes(texts["df"]),
-        page_size=parsing.page_size(texts["getconf"], texts["smaps"]),
-        battery=parsing.battery(texts["battery"]),
-        thermal_status=parsing.thermal_status(texts["thermal"]),
-        seccomp=parsing.seccomp(texts["status"]),
+        online=parsing.parse_cpus(texts["online"]),
+        clusters=parsing.parse_clusters(present, texts["policies"], texts["cores"]),
+        memory=parsing.parse_memory(texts["meminfo"]),
+        free_bytes=parsing.parse_free_bytes(texts["df"]),
+        page_size=parsing.parse_page_size(texts["getconf"], texts["smaps"]),
+        battery=parsing.parse_battery(texts["battery"]),
+        thermal_status=parsing.parse_thermal_status(texts["thermal"]),
+        seccomp=parsing.parse_seccomp(texts["status"]),
         selinux=shorten(texts["selinux"].strip()) or None,
         kernel=shorten(texts["uname"].strip()) or None,
-        identity=ways.identity(props, texts["boot"]),
+        identity=ways.make_identity(props, texts["boot"]),
     )

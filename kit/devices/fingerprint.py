@@ -14,7 +14,7 @@ from kit.results.context import Fingerprint, HostRef, Identity
 from kit.results.source import read_source
 
 
-def new_measurement() -> str:
+def make_measurement_id() -> str:
     """Return a random id for a measurement: 32 hexadecimal digits."""
     return uuid.uuid4().hex
 
@@ -28,7 +28,7 @@ def identify(device: Fingerprint, measurement: str | None = None) -> Identity:
     """
     host = hostinfo.read()
     return Identity(
-        measurement=measurement or new_measurement(),
+        measurement=measurement or make_measurement_id(),
         device=device,
         host=HostRef(name=platform.node(), cpu=host.cpu, machine=host.machine, os=host.os),
         source=read_source(Path()),

@@ -45,23 +45,23 @@ def fix(state: str) -> str:
     return next(fixes, "plug the device in again, or restart it")
 
 
-def coming(exc: Exception) -> bool:
+def is_transient(exc: Exception) -> bool:
     """Return whether a server's answer describes a transient state, worth a retry."""
     return any(word in str(exc).lower() for word in _COMING)
 
 
-def unusable(serial: str, state: str) -> DeviceError:
+def make_unusable_error(serial: str, state: str) -> DeviceError:
     """Return the error for a device that is listed but cannot be used."""
     return DeviceError(f"device {serial!r} is {shorten(state)}", fix(state))
 
 
-def lost(serial: str, why: str) -> DeviceLost:
+def make_lost_error(serial: str, why: str) -> DeviceLost:
     """Return the error for a broken connection."""
     return DeviceLost(f"lost device {serial!r}: {why}", _LOST_HINT)
 
 
 @contextmanager
-def mapped(serial: str) -> Iterator[None]:
+def translate_errors(serial: str) -> Iterator[None]:
     """Translate errors of the adb libraries, libusb and sockets to kit's.
 
     Raises:
@@ -82,7 +82,7 @@ def mapped(serial: str) -> Iterator[None]:
 def translate(exc: Exception, serial: str) -> DeviceError | None:
     """Return kit's error for a library's; None for an exception of none of the libraries."""
     if isinstance(exc, OSError | EOFError):
-        return lost(serial, _words(exc))
+        return make_lost_error(serial, _words(exc))
     if isinstance(exc, ValueError | AssertionError | struct.error | UserWarning):
         # Unreadable lengths, unknown commands: the peer is not adb, or the stream is damaged.
         text = f"device {serial!r} answered what is not the adb protocol: {_words(exc)}"
@@ -97,7 +97,7 @@ def _of_direct(exc: Exception, serial: str) -> DeviceError | None:
     if isinstance(usb_error, Exception):
         return _of_usb(usb_error, serial)
     if isinstance(exc, adb.DeviceAuthError):
-        return unusable(serial, "unauthorized")
+        return make_unusable_error(serial, "unauthorized")
     if isinstance(exc, adb.UsbDeviceNotFoundError):
         return DeviceLost(f"there is no device {serial!r} on USB", _LOST_HINT)
     if isinstance(exc, adb.InvalidTransportError):
@@ -105,7 +105,7 @@ def _of_direct(exc: Exception, serial: str) -> DeviceError | None:
         return DeviceError(text, "install libusb (Debian: libusb-1.0-0), or run `adb start-server`")
     denied = (adb.AdbCommandFailureException, adb.PushFailedError, adb.DevicePathInvalidError)
     if isinstance(exc, denied):
-        return refused(serial, _words(exc))
+        return make_refusal_error(serial, _words(exc))
     broken = (
         adb.AdbConnectionError,
         adb.AdbTimeoutError,
@@ -116,20 +116,20 @@ def _of_direct(exc: Exception, serial: str) -> DeviceError | None:
         adb.UsbReadFailedError,
         adb.UsbWriteFailedError,
     )
-    return lost(serial, _words(exc)) if isinstance(exc, broken) else None
+    return make_lost_error(serial, _words(exc)) if isinstance(exc, broken) else None
 
 
 def _of_server(exc: Exception, serial: str) -> DeviceError | None:
     from adbutils import errors as adb
 
     if isinstance(exc, adb.AdbConnectionError):  # to the server, not to the device
-        return DeviceLost(lost(serial, _words(exc)).message, _SERVER_HINT)
+        return DeviceLost(make_lost_error(serial, _words(exc)).message, _SERVER_HINT)
     if isinstance(exc, adb.AdbTimeout):
-        return lost(serial, _words(exc))
+        return make_lost_error(serial, _words(exc))
     return _answered(serial, _words(exc)) if isinstance(exc, adb.AdbError) else None
 
 
-def refused(serial: str, answer: str) -> DeviceError:
+def make_refusal_error(serial: str, answer: str) -> DeviceError:
     """Return the error for a device's refusal of a file."""
     return DeviceError(f"device {serial!r} refused: {answer}", _refused_hint(answer.lower()))
 
@@ -139,14 +139,18 @@ def _answered(serial: str, answer: str) -> DeviceError:
     text = answer.lower()
     for state in ("unauthorized", "authorizing", "offline", "connecting", "no permissions"):
         if f"device {state}" in text or text.startswith((state, f"device still {state}")):
-            error = unusable(serial, state)
+            error = make_unusable_error(serial, state)
             # These two states are transient.
-            return lost(serial, error.message) if state in ("offline", "connecting") else error
+            return (
+                make_lost_error(serial, error.message)
+                if state in ("offline", "connecting")
+                else error
+            )
     if text.startswith("unknown data"):
         return DeviceError(f"the adb server answered what is not adb: {answer}", _BAD_ANSWER)
     if any(word in text for word in _GONE):
-        return lost(serial, answer)
-    return refused(serial, answer)
+        return make_lost_error(serial, answer)
+    return make_refusal_error(serial, answer)
 
 
 def _of_usb(exc: Exception, serial: str) -> DeviceError | None:
@@ -155,11 +159,11 @@ def _of_usb(exc: Exception, serial: str) -> DeviceError | None:
     except (ImportError, OSError):  # without libusb nothing raises its errors
         return None
     if isinstance(exc, usb1.USBErrorAccess):
-        return unusable(serial, "no permissions")
+        return make_unusable_error(serial, "no permissions")
     if isinstance(exc, usb1.USBErrorBusy):
-        return unusable(serial, "in use")
+        return make_unusable_error(serial, "in use")
     if isinstance(exc, usb1.USBError | usb1.DoomedTransferError):
-        return lost(serial, _words(exc))
+        return make_lost_error(serial, _words(exc))
     return None
 
 

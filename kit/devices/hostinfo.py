@@ -32,7 +32,7 @@ class Host:
     quota: float | None
 
 
-def cpu_model(cpuinfo: str) -> str | None:
+def parse_cpu_model(cpuinfo: str) -> str | None:
     """Return the processor's name in the text of `/proc/cpuinfo`, or None."""
     for key in ("model name", "Model", "Hardware", "cpu model"):
         match = re.search(rf"^{key}\s*:\s*(\S.*)$", cpuinfo, re.MULTILINE)
@@ -48,7 +48,7 @@ _INT8_FEATURES = {
 }
 
 
-def int8_features(cpuinfo: str) -> tuple[str, ...]:
+def parse_int8_features(cpuinfo: str) -> tuple[str, ...]:
     """Return the features in `/proc/cpuinfo` that matter for int8 products."""
     line = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     return tuple(sorted(_INT8_FEATURES & set(line[1].split()))) if line else ()
@@ -57,8 +57,9 @@ def int8_features(cpuinfo: str) -> tuple[str, ...]:
 def describe() -> str:
     """Return name and features of this machine's processor, for messages."""
     text = read_text(Path("/proc/cpuinfo"))
-    features = int8_features(text)
-    return f"{cpu_model(text) or platform.machine()} ({', '.join(features) or 'features unknown'})"
+    features = parse_int8_features(text)
+    name = parse_cpu_model(text) or platform.machine()
+    return f"{name} ({', '.join(features) or 'features unknown'})"
 
 
 def is_virtual(cpuinfo: str, product: str) -> bool:
@@ -69,7 +70,7 @@ def is_virtual(cpuinfo: str, product: str) -> bool:
     return any(name in product.lower() for name in _HYPERVISORS)
 
 
-def quota(cpu_max: str) -> float | None:
+def parse_quota(cpu_max: str) -> float | None:
     """Return the cores that a cgroup's `cpu.max` allows, None without a limit.
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
@@ -78,7 +79,7 @@ def quota(cpu_max: str) -> float | None:
     return int(match[1]) / int(match[2]) if match and int(match[2]) else None
 
 
-def status_bytes(status: str, key: str) -> int | None:
+def parse_status_bytes(status: str, key: str) -> int | None:
     """Return a size in the text of `/proc/PID/status`, for example ``VmHWM``, in bytes."""
     match = re.search(rf"^{key}:\s*(\d+) kB$", status, re.MULTILINE)
     return int(match[1]) * 1024 if match else None
@@ -92,20 +93,20 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def governor() -> str | None:
+def read_governor() -> str | None:
     """Return the cpufreq governor of the first core, None if there is none."""
     return read_text(_CPU) or None
 
 
-def clusters() -> tuple[Cluster, ...]:
+def read_clusters() -> tuple[Cluster, ...]:
     """Return this machine's cores, grouped by their maximum clock."""
     root = Path("/sys/devices/system/cpu")
     clocks = (
         f"{folder.name.removeprefix('cpu')}:{read_text(folder / 'cpufreq/cpuinfo_max_freq')}"
         for folder in sorted(root.glob("cpu[0-9]*"))
     )
-    present = parsing.cpus(read_text(root / "present")) or range(os.cpu_count() or 1)
-    return parsing.clusters(present, "", "\n".join(clocks))
+    present = parsing.parse_cpus(read_text(root / "present")) or range(os.cpu_count() or 1)
+    return parsing.parse_clusters(present, "", "\n".join(clocks))
 
 
 def read() -> Host:
@@ -114,10 +115,10 @@ def read() -> Host:
     product = read_text(Path("/sys/class/dmi/id/product_name"))
     note = " (virtual machine)" if is_virtual(cpuinfo, product) else ""
     return Host(
-        cpu=cpu_model(cpuinfo) or platform.processor() or "unknown processor",
+        cpu=parse_cpu_model(cpuinfo) or platform.processor() or "unknown processor",
         machine=platform.machine() + note,
         os=_system(),
-        quota=quota(read_text(Path("/sys/fs/cgroup/cpu.max"))),
+        quota=parse_quota(read_text(Path("/sys/fs/cgroup/cpu.max"))),
     )
 
 

@@ -19,7 +19,7 @@ import psutil
 import kit
 from kit.devices import fingerprint, hostinfo
 from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
-from kit.devices.device_job import too_long
+from kit.devices.device_job import make_length_error
 from kit.devices.interface import Device
 from kit.errors import DeviceError, OutputError, RunError, UsageError
 from kit.files import temporary, untrusted
@@ -52,7 +52,7 @@ class LocalDevice:
         self._clock: tuple[float, float, float] | None = None
         self.ref = DeviceRef(kind="local", name=self._host.cpu)
         machine = platform.machine()
-        self.clusters = hostinfo.clusters()
+        self.clusters = hostinfo.read_clusters()
         self.page: int | None = resource.getpagesize()
         self.abis: tuple[str, ...] = (_ABIS.get(machine, machine),)
         self.fingerprint = fingerprint.fingerprint_host(self._host, self.abis[0])
@@ -98,7 +98,7 @@ class LocalDevice:
             cores=self._cores(),
             machine=self._host.machine,
             os=self._host.os,
-            governor=hostinfo.governor(),
+            governor=hostinfo.read_governor(),
             load_before=load if load_before is None else load_before,
             load_after=load,
             mhz=_clocks(),
@@ -212,7 +212,7 @@ class LocalJob:
         self._read += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LINE_BYTES:
-            raise too_long()
+            raise make_length_error()
         all_read = len(data) == waiting
         return [line.decode(errors="replace") for line in lines], code if all_read else None
 

@@ -183,7 +183,7 @@ def parse_held(text: str) -> Held:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
         token, _, owner = lines[-3].partition(" ")
-        now, beat = parsing.decimal(lines[-1]), parsing.decimal(lines[-2])
+        now, beat = parsing.parse_decimal(lines[-1]), parsing.parse_decimal(lines[-2])
     except IndexError:
         now = beat = None
     if now is None or beat is None:
@@ -222,7 +222,7 @@ def _dead(held: Held) -> bool:
     import psutil
 
     place, _, number = held.owner.rpartition(", process ")
-    pid = parsing.whole(number)
+    pid = parsing.parse_integer(number)
     if pid is None or not 0 < pid <= _MAX_PID or place != describe_here():
         return False
     return held.token not in _LIVE if pid == os.getpid() else not psutil.pid_exists(pid)

@@ -53,17 +53,17 @@ class Cluster:
     max_mhz: int | None
 
 
-def lines(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """Return the lines of a shell's output, which may end with LF or CR LF."""
     return [line.rstrip("\r") for line in text.split("\n")]
 
 
-def devices(text: str) -> list[tuple[str, str]]:
+def parse_devices(text: str) -> list[tuple[str, str]]:
     """Return serial and state from the server's answer to ``host:devices``.
 
     The explanation after the state ``no permissions`` is dropped.
     """
-    rows = (line.rsplit("\t", 1) for line in lines(text) if "\t" in line)
+    rows = (line.rsplit("\t", 1) for line in split_lines(text) if "\t" in line)
     return [(serial, _state(state)) for serial, state in rows]
 
 
@@ -71,11 +71,11 @@ def _state(text: str) -> str:
     return "no permissions" if text.strip().startswith("no permissions") else text.strip()
 
 
-def properties(text: str) -> dict[str, str]:
+def parse_properties(text: str) -> dict[str, str]:
     """Return the system properties that `getprop` lists; values may have several lines."""
     values: dict[str, str] = {}
     name, value = "", list[str]()  # of the current property; no name between two properties
-    for line in lines(text):
+    for line in split_lines(text):
         if name:
             value.append(line)
         else:
@@ -96,18 +96,18 @@ def _property_start(line: str) -> tuple[str, list[str]]:
     return name[1:], [value]
 
 
-def battery(text: str) -> Battery | None:
+def parse_battery(text: str) -> Battery | None:
     """Read `dumpsys battery`; None if there is no such service or no battery."""
     fields: dict[str, str] = {}
-    for line in lines(text):
+    for line in split_lines(text):
         name, separator, value = line.strip().partition(": ")
         if separator:
             fields.setdefault(name, value.strip())  # vendors append lists that repeat names
-    level, scale = whole(fields.get("level")), whole(fields.get("scale")) or 100
+    level, scale = parse_integer(fields.get("level")), parse_integer(fields.get("scale")) or 100
     if level is None or fields.get("present") == "false":
         return None
-    tenths = whole(fields.get("temperature"))
-    status = whole(fields.get("status"))
+    tenths = parse_integer(fields.get("temperature"))
+    status = parse_integer(fields.get("status"))
     return Battery(
         level=_within(round(100 * level / scale), 0, 100),
         temperature_c=None if tenths is None else _within(tenths / 10, *_DEGREES),
@@ -125,16 +125,16 @@ def _powers(name: str, value: str) -> bool:
     return name.endswith(" powered") and value == "true"
 
 
-def thermal_status(text: str) -> str | None:
+def parse_thermal_status(text: str) -> str | None:
     """Return the word for the status in `dumpsys thermalservice`; None before Android 10."""
-    status = whole(_value(text, "Thermal Status:"))
+    status = parse_integer(_value(text, "Thermal Status:"))
     is_known = status is not None and 0 <= status < len(_THERMAL_STATUS)
     return _THERMAL_STATUS[status] if status is not None and is_known else None
 
 
 def _value(text: str, key: str) -> str | None:
     """Return the text after a key, from the first line that starts with the key."""
-    for line in lines(text):
+    for line in split_lines(text):
         stripped = line.strip()
         if stripped.startswith(key):
             return stripped.removeprefix(key).strip()
@@ -144,16 +144,16 @@ def _value(text: str, key: str) -> str | None:
 def _kilobytes(text: str, key: str) -> int | None:
     """Return the bytes from a line like ``MemTotal: 7620000 kB``; None if there is none."""
     number, _, unit = (_value(text, key) or "").partition(" ")
-    size = whole(number) if unit == "kB" else None
+    size = parse_integer(number) if unit == "kB" else None
     return None if size is None or size <= 0 else _within(size * 1024, 0, _MAX_BYTES)
 
 
-def memory(meminfo: str) -> int | None:
+def parse_memory(meminfo: str) -> int | None:
     """Return the bytes of memory in `/proc/meminfo`."""
     return _kilobytes(meminfo, "MemTotal:")
 
 
-def cpus(text: str) -> tuple[int, ...]:
+def parse_cpus(text: str) -> tuple[int, ...]:
     """Return the numbers in a kernel's list of cores like ``0-3,6``, those below `MAX_CPUS`."""
     numbers: set[int] = set()
     listed = text[:_MAX_LIST]
@@ -164,7 +164,7 @@ def cpus(text: str) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster, ...]:
+def parse_clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster, ...]:
     """Group cores by the clock they share.
 
     Args:
@@ -195,36 +195,38 @@ def clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster
 
 
 def _clocks(text: str) -> list[tuple[tuple[int, ...], int]]:
-    rows = (line.strip().rpartition(":") for line in lines(text)[:MAX_CPUS])
-    valid = ((group, whole(khz)) for group, _, khz in rows if group and not group.strip(_LIST))
-    return [(cpus(group), khz) for group, khz in valid if khz is not None and khz > 0]
+    rows = (line.strip().rpartition(":") for line in split_lines(text)[:MAX_CPUS])
+    valid = (
+        (group, parse_integer(khz)) for group, _, khz in rows if group and not group.strip(_LIST)
+    )
+    return [(parse_cpus(group), khz) for group, khz in valid if khz is not None and khz > 0]
 
 
-def free_bytes(df: str) -> int | None:
+def parse_free_bytes(df: str) -> int | None:
     """Return the free bytes in `df -k` of one folder, also where a long name broke the line."""
-    match = re.search(r"\s(\d{1,15})\s+\d{1,3}%\s+/", " ".join(lines(df)))
+    match = re.search(r"\s(\d{1,15})\s+\d{1,3}%\s+/", " ".join(split_lines(df)))
     return int(match[1]) * 1024 if match else None
 
 
-def page_size(getconf: str, smaps: str) -> int | None:
+def parse_page_size(getconf: str, smaps: str) -> int | None:
     """Return the page size in bytes: by `getconf`, or by a line of `/proc/self/smaps`."""
-    size = whole(getconf.strip())
+    size = parse_integer(getconf.strip())
     return size if size is not None and size > 0 else _kilobytes(smaps, "KernelPageSize:")
 
 
-def seccomp(status: str) -> int | None:
+def parse_seccomp(status: str) -> int | None:
     """Return the seccomp mode in `/proc/self/status`: 0 none, 1 strict, 2 a filter."""
-    mode = whole(_value(status, "Seccomp:"))
+    mode = parse_integer(_value(status, "Seccomp:"))
     return mode if mode in (0, 1, 2) else None
 
 
-def abis(props: Mapping[str, str]) -> tuple[str, ...]:
+def parse_abis(props: Mapping[str, str]) -> tuple[str, ...]:
     """Return the ABIs that the device runs, the preferred one first."""
     text = props.get("ro.product.cpu.abilist") or props.get("ro.product.cpu.abi", "")
     return tuple(abi.strip() for abi in text.split(",") if abi.strip())
 
 
-def model(props: Mapping[str, str]) -> str:
+def parse_model(props: Mapping[str, str]) -> str:
     """Return maker and model, the maker once."""
     maker, name = props.get("ro.product.manufacturer", ""), props.get("ro.product.model", "")
     if maker and name.lower().startswith(maker.lower()):
@@ -232,17 +234,17 @@ def model(props: Mapping[str, str]) -> str:
     return " ".join(f"{maker} {name}".split()) or "unknown"
 
 
-def soc(props: Mapping[str, str], cpuinfo: str) -> str | None:
+def parse_soc(props: Mapping[str, str], cpuinfo: str) -> str | None:
     """Return the name of the chip; before Android 12, the board's or kernel's name for it."""
     maker, name = props.get("ro.soc.manufacturer", ""), props.get("ro.soc.model", "")
     if name and name.lower() != "unknown":
         return f"{maker} {name}".strip() if maker.lower() != "unknown" else name
-    pairs = (line.partition(":") for line in lines(cpuinfo))
+    pairs = (line.partition(":") for line in split_lines(cpuinfo))
     hardware = next((value.strip() for key, _, value in pairs if key.rstrip() == "Hardware"), "")
     return hardware or props.get("ro.board.platform") or props.get("ro.hardware") or None
 
 
-def kind(props: Mapping[str, str], serial: str) -> Literal["phone", "emulator", "virtual"]:
+def parse_kind(props: Mapping[str, str], serial: str) -> Literal["phone", "emulator", "virtual"]:
     """Return the kind of the device; virtual ones are for kit's own tests."""
     if props.get("ro.kit.virtual") == "1":
         return "virtual"
@@ -252,17 +254,17 @@ def kind(props: Mapping[str, str], serial: str) -> Literal["phone", "emulator", 
     return "emulator" if emulated else "phone"
 
 
-def api(props: Mapping[str, str]) -> int | None:
+def parse_api(props: Mapping[str, str]) -> int | None:
     """Return the API level."""
-    return whole(props.get("ro.build.version.sdk"))
+    return parse_integer(props.get("ro.build.version.sdk"))
 
 
-def whole(text: str | None) -> int | None:
+def parse_integer(text: str | None) -> int | None:
     """Return a text as an integer, None if it is none or has over 18 digits."""
     return int(text) if text and _WHOLE.fullmatch(text) else None
 
 
-def decimal(text: str) -> float | None:
+def parse_decimal(text: str) -> float | None:
     """Return the number below 10**9 at the start of a text, like that of ``/proc/uptime``."""
     match = _DECIMAL.match(text.lstrip())
     return float(match[0]) if match else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kit.devices import facts, foreign_errors, server_transport, ways
 from kit.devices.transport import Transport
 from kit.errors import DeviceError, UsageError
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 
 ALL = "all"
 _PASSING = ("offline", "connecting", "authorizing")  # transient states after plugging in
@@ -30,13 +30,13 @@ class ListedDevice:
     state: str
 
 
-def listed() -> list[ListedDevice]:
+def list_devices() -> list[ListedDevice]:
     """Return the devices of the running adb server or, if none runs, those on USB.
 
     Raises:
         DeviceError: the program on the server's port is no adb server.
     """
-    return _listed(server_transport.running())
+    return _listed(server_transport.find_server())
 
 
 def _listed(server: server_transport.Server | None) -> list[ListedDevice]:
@@ -44,11 +44,11 @@ def _listed(server: server_transport.Server | None) -> list[ListedDevice]:
         return [ListedDevice(*row) for row in server.listed()]
     from kit.devices import _usb
 
-    with foreign_errors.mapped("USB"):
-        return [ListedDevice(*row) for row in _usb.devices()]
+    with foreign_errors.translate_errors("USB"):
+        return [ListedDevice(*row) for row in _usb.list_devices()]
 
 
-def serials(
+def choose_serials(
     choice: str | None, notify: Callable[[Notice], None] = lambda notice: None
 ) -> list[str]:
     """Return the serials of an option `--device`, one for each device.
@@ -90,19 +90,19 @@ def choose(choice: str) -> list[str]:
 
 def list_by_steadiness() -> list[ListedDevice]:
     """Return the listed devices, USB before the network, so that USB is preferred."""
-    return sorted(listed(), key=lambda device: _is_wireless(device.serial))
+    return sorted(list_devices(), key=lambda device: _is_wireless(device.serial))
 
 
 def _is_wireless(serial: str) -> bool:
     """Return whether a serial is an address or an mDNS name."""
-    return server_transport.network_address(serial) is not None or "._tcp" in serial
+    return server_transport.parse_network_address(serial) is not None or "._tcp" in serial
 
 
 def _one_way_each(names: list[str], notify: Callable[[Notice], None]) -> list[str]:
     """Return the serials, keeping only the first of each device."""
     if len(names) < 2:
         return names
-    states = {device.serial: device.state for device in listed()}
+    states = {device.serial: device.state for device in list_devices()}
 
     def ask(serial: str) -> ways.WayIdentity | None:
         if states.get(serial, "device") != "device":
@@ -117,13 +117,13 @@ def _one_way_each(names: list[str], notify: Callable[[Notice], None]) -> list[st
         firsts = ways.find_first(dict(zip(names, pool.map(ask, names), strict=True)))
     for serial, first in firsts.items():
         if serial != first:
-            notify(new_notice("device.same", serial=serial, first=first))
+            notify(make_notice("device.same", serial=serial, first=first))
     return [serial for serial, first in firsts.items() if serial == first]
 
 
 def _named(choice: str) -> list[str]:
     # A serial may itself have a comma.
-    if "," not in choice or choice in [device.serial for device in listed()]:
+    if "," not in choice or choice in [device.serial for device in list_devices()]:
         names = [choice.strip()]
     else:
         names = [name.strip() for name in choice.split(",")]
@@ -148,34 +148,34 @@ def open_transport(serial: str | None) -> Transport:
     """Return a transport to a device.
 
     Args:
-        serial: one that `serials` returned; None is for `serials(None)`.
+        serial: one that `choose_serials` returned; None is for `choose_serials(None)`.
 
     Raises:
         DeviceError: there is no such device, or it cannot be used in its state.
         DeviceLost: it cannot be reached.
     """
-    chosen = serial if serial is not None else serials(None)[0]
-    server = server_transport.running()
+    chosen = serial if serial is not None else choose_serials(None)[0]
+    server = server_transport.find_server()
     devices = _listed(server)
     state = next((device.state for device in devices if device.serial == chosen), None)
-    address = server_transport.network_address(chosen)
+    address = server_transport.parse_network_address(chosen)
     if server is not None and state is not None:
         # The server may reconnect to a device on the network; others must come back themselves.
         if not address:
             state = _settled(server, chosen, state)
         if state != "device" and not (state == "offline" and address):
-            raise foreign_errors.unusable(chosen, state)
+            raise foreign_errors.make_unusable_error(chosen, state)
         return server_transport.ServerTransport(server, chosen)
     from kit.devices import direct_transport
 
     if address is None and state is None:
         raise _no_such(chosen, devices)
     if state not in (None, "device"):
-        raise foreign_errors.unusable(chosen, state or "")
+        raise foreign_errors.make_unusable_error(chosen, state or "")
     direct = (
-        direct_transport.over_tcp(chosen, *address)
+        direct_transport.make_tcp_transport(chosen, *address)
         if address
-        else direct_transport.over_usb(chosen)
+        else direct_transport.make_usb_transport(chosen)
     )
     direct.connect()
     return direct
@@ -198,15 +198,15 @@ def _described(devices: Sequence[ListedDevice]) -> str:
 
 
 def _no_device() -> DeviceError:
-    return DeviceError("no device is connected", advice())
+    return DeviceError("no device is connected", advise_connection())
 
 
-def advice() -> str:
+def advise_connection() -> str:
     """Return the hint for the case that no device is connected."""
     server = "" if not shutil.which("adb") else ", run `adb devices` to start adb's server"
     return f"connect one with USB debugging switched on{server}, or name --device HOST:PORT"
 
 
 def _no_such(serial: str, devices: Sequence[ListedDevice]) -> DeviceError:
-    seen = f"connected: {_described(devices)}" if devices else advice()
+    seen = f"connected: {_described(devices)}" if devices else advise_connection()
     return DeviceError(f"there is no device {serial!r}", seen)

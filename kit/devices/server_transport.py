@@ -30,7 +30,7 @@ _BACK_SECONDS = 3.0  # timeout for the server to reconnect to a lost device
 _LOOK_PAUSE = 0.2
 
 
-def address() -> tuple[str, int]:
+def choose_address() -> tuple[str, int]:
     """Return host and port of the adb server, chosen like the `adb` program does.
 
     Raises:
@@ -55,19 +55,19 @@ def address() -> tuple[str, int]:
     return host, int(port)
 
 
-def running() -> Server | None:
+def find_server() -> Server | None:
     """Return the running server, None if there is none.
 
     Raises:
         DeviceError: another program listens on its port.
     """
-    host, port = address()
+    host, port = choose_address()
     try:
         socket.create_connection((host, port), timeout=2).close()
     except OSError:
         return None
     server = Server(host, port)
-    with foreign_errors.mapped(f"adb server at {host}:{port}"):
+    with foreign_errors.translate_errors(f"adb server at {host}:{port}"):
         server.ask("host:version")
     return server
 
@@ -106,8 +106,8 @@ class Server:
 
     def listed(self) -> list[tuple[str, str]]:
         """Return serial and state of every device that the server knows."""
-        with foreign_errors.mapped("adb server"):
-            devices = parsing.devices(self.ask("host:devices"))
+        with foreign_errors.translate_errors("adb server"):
+            devices = parsing.parse_devices(self.ask("host:devices"))
         if len(devices) > DEVICES:
             raise DeviceError(
                 f"the adb server lists {len(devices)} devices, and kit takes up to {DEVICES}",
@@ -119,7 +119,7 @@ class Server:
     def _client(self) -> AdbClient:
         from kit.devices import _connection
 
-        return _connection.client(*self._address)
+        return _connection.make_client(*self._address)
 
 
 class ServerTransport(StreamTransport):
@@ -142,7 +142,7 @@ class ServerTransport(StreamTransport):
     @contextmanager
     def _guard(self) -> Iterator[None]:
         try:
-            with foreign_errors.mapped(self.serial):
+            with foreign_errors.translate_errors(self.serial):
                 yield
         except DeviceLost:
             self._stale = True
@@ -186,14 +186,14 @@ class ServerTransport(StreamTransport):
             try:
                 return self._server.open(*requests)
             except AdbError as exc:
-                if not foreign_errors.coming(exc) or time.monotonic() >= until:
+                if not foreign_errors.is_transient(exc) or time.monotonic() >= until:
                     raise
                 look = "not found" in str(exc)
             time.sleep(_LOOK_PAUSE)
 
     def _look_again(self) -> None:
         """Make the server reconnect: it does so by itself for USB, not always for TCP."""
-        if network_address(self.serial) is None:
+        if parse_network_address(self.serial) is None:
             return
         from adbutils.errors import AdbError
 
@@ -267,7 +267,7 @@ class ServerStream:
         self._timeouts.moved()
 
 
-def network_address(serial: str) -> tuple[str, int] | None:
+def parse_network_address(serial: str) -> tuple[str, int] | None:
     """Return host and port of a serial like ``192.168.0.7:5555`` or ``[::1]:5555``."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})", serial)
     if match is None or not 0 < int(match[3]) < 65536:

@@ -47,7 +47,7 @@ class Blob:
     sha256: str
 
 
-def blob(file: Path) -> Blob:
+def make_blob(file: Path) -> Blob:
     """Return a file's blob."""
     with file.open("rb") as source:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
@@ -62,11 +62,11 @@ def ask(transport: Transport, script: str, timeout: float = 20.0) -> str:
     """
     done = transport.shell(f"echo; echo {_MARK}; {script}", timeout)
     if done.code != 0:
-        raise refused(transport, done)
+        raise make_refusal_error(transport, done)
     return done.stdout.replace("\r\n", "\n").partition(f"{_MARK}\n")[2]
 
 
-def refused(transport: Transport, done: Completed) -> DeviceError:
+def make_refusal_error(transport: Transport, done: Completed) -> DeviceError:
     """Return the error of a failed script."""
     reason = " ".join((done.stderr or done.stdout).split())[-200:] or "no reason"
     return DeviceError(
@@ -79,7 +79,9 @@ def read_listing(text: str) -> set[tuple[str, int]]:
     """Return digest and size of each unchanged file in the output of `LISTING`."""
     rows = (line.split() for line in text.splitlines())
     sizes = {
-        row[0]: parsing.whole(row[1]) for row in rows if len(row) == 3 and row[2] == str(CHECKED)
+        row[0]: parsing.parse_integer(row[1])
+        for row in rows
+        if len(row) == 3 and row[2] == str(CHECKED)
     }
     return {(name, size) for name, size in sizes.items() if size is not None}
 
@@ -179,7 +181,7 @@ class Store:
         return read_listing(text)
 
     def _check_space(self, needed: int) -> None:
-        free = parsing.free_bytes(ask(self._transport, f"df -k {FOLDER}"))
+        free = parsing.parse_free_bytes(ask(self._transport, f"df -k {FOLDER}"))
         if free is not None and free < needed + SLACK:
             raise DeviceError(
                 f"{self._transport.serial!r} has {free / 1e6:.0f} MB free in {FOLDER}, and "

@@ -21,7 +21,7 @@ from typing import IO, Protocol
 
 from kit.devices import foreign_errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
-from kit.devices.timeouts import Deadline, transfer_seconds
+from kit.devices.timeouts import Deadline, compute_transfer_seconds
 from kit.devices.transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 from kit.files import atomic
@@ -97,7 +97,9 @@ class StreamTransport(ABC):
         text = output.replace(b"\r\n", b"\n").decode(errors="replace")
         before, separator, code = text.rpartition(mark)
         if not separator or not code.strip().isdigit():
-            raise foreign_errors.lost(self.serial, "a command ended without an exit code")
+            raise foreign_errors.make_lost_error(
+                self.serial, "a command ended without an exit code"
+            )
         return Completed(int(code), before, "")
 
     def _shell_v2(self, stream: Stream) -> Completed:
@@ -194,7 +196,7 @@ class StreamTransport(ABC):
 
     def _sync(self, size: int) -> Stream:
         """Open a transfer of a file of up to `size` bytes."""
-        return self._open("sync:", Deadline(transfer_seconds(size)), transfer=True)
+        return self._open("sync:", Deadline(compute_transfer_seconds(size)), transfer=True)
 
     def _data(self, stream: Stream, source: str) -> bytes:
         """Return the next chunk of a pulled file; empty at its end."""
@@ -214,7 +216,7 @@ class StreamTransport(ABC):
         if kind != b"FAIL" or size > CHUNK:
             raise ValueError(f"{kind!r} of {size} bytes in a transfer")
         why = stream.read(size).decode(errors="replace")
-        raise foreign_errors.refused(self.serial, f"{path}: {shorten(why)}")
+        raise foreign_errors.make_refusal_error(self.serial, f"{path}: {shorten(why)}")
 
 
 def _encoded(path: str) -> bytes:

@@ -12,7 +12,7 @@ _TRANSFER_SECONDS = 60.0  # timeout of a transfer, plus a time per byte
 _SLOWEST_TRANSFER = 200_000  # bytes a second: a tenth of slow Wi-Fi
 
 
-def transfer_seconds(size: int) -> float:
+def compute_transfer_seconds(size: int) -> float:
     """Return the timeout in seconds of a transfer of `size` bytes."""
     return _TRANSFER_SECONDS + size / _SLOWEST_TRANSFER
 

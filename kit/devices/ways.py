@@ -29,12 +29,12 @@ class WayIdentity:
     boot: str | None
 
 
-def identity(props: Mapping[str, str], boot: str) -> WayIdentity | None:
+def make_identity(props: Mapping[str, str], boot: str) -> WayIdentity | None:
     """Return a device's identity from its properties and boot id, which may be empty."""
     number = shorten(props.get("ro.serialno", "").strip())
     if not number:
         return None
-    model = shorten(parsing.model(dict(props)))
+    model = shorten(parsing.parse_model(dict(props)))
     return WayIdentity(number, model, shorten(boot.strip()) or None)
 
 

@@ -13,7 +13,7 @@ from kit.doctor.finding import Finding, from_notice, from_notices, write_size
 from kit.errors import KitError, UnknownName
 from kit.manifest.artifacts import Artifact
 from kit.manifest.schema import Manifest
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.signature import TensorSpec
 
 LARGE = 200_000_000  # bytes of one file: loading one takes about as much of a phone's memory
@@ -53,7 +53,7 @@ def _examine_artifacts(manifest: Manifest) -> Iterator[Finding]:
     if runs:
         yield Finding("bundle.artifacts", "ok", f"run here: {', '.join(runs)}")
     lowered = [artifact.file for artifact in manifest.artifacts if not artifact.executed]
-    yield from from_notices(new_notice("artifact.not-run", file=file) for file in lowered)
+    yield from from_notices(make_notice("artifact.not-run", file=file) for file in lowered)
     for failure in manifest.failed:
         text = f"{failure.name} is missing, its {failure.stage} failed: {failure.reason}"
         yield Finding("bundle.artifacts", "warning", text, failure.hint)
@@ -81,7 +81,7 @@ def _examine_ended(manifest: Manifest) -> Iterator[Finding]:
         if ended is not None:
             values = {"reason": ended.reason, "successor": ended.successor}
             yield from_notice(
-                new_notice("format.ended", format=name, **values),
+                make_notice("format.ended", format=name, **values),
                 f"kit build MODEL --format {ended.successor}",
             )
 

@@ -19,7 +19,7 @@ from kit.devices.transport import Transport
 from kit.doctor.finding import Finding, from_notice, judge_amount
 from kit.doctor.host import judge_processor
 from kit.errors import DeviceError
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.runners import native
 
 COOL_C = 38.0  # as `kit bench` waits for
@@ -62,11 +62,11 @@ def examine_devices(choice: str, bundle: Bundle | None) -> Iterator[Finding]:
     """Yield the findings about devices, which are not changed.
 
     Args:
-        choice: of `kit.devices.selection.serials`; ``auto`` for the only device.
+        choice: of `kit.devices.selection.choose_serials`; ``auto`` for the only device.
         bundle: that should run there, or None.
     """
     try:
-        serials = selection.serials(None if choice == "auto" else choice)
+        serials = selection.choose_serials(None if choice == "auto" else choice)
     except DeviceError as exc:
         yield Finding("device.reach", "problem", exc.message, exc.hint)
         return
@@ -113,7 +113,7 @@ def judge_device(
     yield from _judge_system(facts, bundle)
     yield from _judge_space(facts, state, bundle)
     yield from _judge_condition(facts)
-    features = hostinfo.int8_features(state.cpuinfo)
+    features = hostinfo.parse_int8_features(state.cpuinfo)
     abi = facts.abis[0] if facts.abis else ""
     yield judge_processor("device.processor", facts.soc or facts.model, abi, features)
     disturbing = [
@@ -282,10 +282,10 @@ def _judge_condition(facts: DeviceFacts) -> Iterator[Finding]:
     warm = battery.temperature_c if battery is not None else None
     hot = warm is not None and warm > COOL_C
     if warm is not None and hot:
-        notice = new_notice("device.warm", temperature=warm, limit=COOL_C)
+        notice = make_notice("device.warm", temperature=warm, limit=COOL_C)
         yield from_notice(notice, "let it cool down")
     if facts.thermal_status not in (None, "none"):
-        notice = new_notice("device.thermal-status", statuses=(str(facts.thermal_status),))
+        notice = make_notice("device.thermal-status", statuses=(str(facts.thermal_status),))
         yield from_notice(notice, "let it cool down")
     elif warm is not None and not hot:
         yield Finding("device.heat", "ok", f"{warm:.1f} °C")

@@ -35,8 +35,8 @@ def examine_host() -> Iterator[Finding]:
     yield from _examine_disk()
     yield _examine_memory()
     cpuinfo = hostinfo.read_text(Path("/proc/cpuinfo"))
-    name = hostinfo.cpu_model(cpuinfo) or platform.processor() or platform.machine()
-    features = hostinfo.int8_features(cpuinfo)
+    name = hostinfo.parse_cpu_model(cpuinfo) or platform.processor() or platform.machine()
+    features = hostinfo.parse_int8_features(cpuinfo)
     yield judge_processor("host.processor", name, platform.machine(), features)
     context = local.open(None).context({})
     for notice in examine_machine(context, Plan()):
@@ -99,7 +99,7 @@ def judge_processor(code: str, name: str, machine: str, features: Collection[str
         code: of the finding.
         name: of the processor.
         machine: architecture, as the kernel calls it.
-        features: see `kit.devices.hostinfo.int8_features`.
+        features: see `kit.devices.hostinfo.parse_int8_features`.
     """
     text = f"{name}: {', '.join(sorted(features)) or 'no int8 instructions are reported'}"
     if machine.startswith(("arm", "aarch64")):
@@ -120,7 +120,7 @@ def _examine_programs() -> Iterator[Finding]:
     for abi in toolchain.ABIS.values():
         package = "g++" if abi.native else abi.package
         yield _look("host.compiler", f"runners for {abi.name}", package, partial(_compiler, abi))
-    yield _look("host.jdk", "the app", tools.JDK, lambda: f"JDK {tools.java_version()}")
+    yield _look("host.jdk", "the app", tools.JDK, lambda: f"JDK {tools.read_java_version()}")
     yield _look("host.maven", "the app", "maven", lambda: tools.find("mvn"))
     yield _look(
         "host.adb",

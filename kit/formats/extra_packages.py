@@ -54,7 +54,7 @@ def _missing(distribution: str, extra: str) -> MissingTool:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_converters() -> Iterator[None]:
     """Keep logs, warnings and progress bars of converters off the screen.
 
     They are for the converters' developers: untested versions of torch, passes that run.

@@ -24,7 +24,8 @@ from typing import IO, TypedDict
 
 from kit import errors, formats
 from kit.artifact_key import ArtifactKey
-from kit.errors import KitError, RunError, words
+from kit.error_text import describe_exception
+from kit.errors import KitError, RunError
 from kit.files import temporary
 from kit.formats.interface import Session
 from kit.garbage import pause_collection
@@ -189,7 +190,7 @@ def predict_rows(name: str, session: Session, samples: Samples) -> tuple[Samples
     except KitError:
         raise
     except Exception as exc:  # runtimes raise various errors, and answers may be of any type
-        raise RunError(f"{name} fails on an input: {words(exc)}", _HINT) from exc
+        raise RunError(f"{name} fails on an input: {describe_exception(exc)}", _HINT) from exc
 
 
 def _write(target: IO[bytes], header: _Answer, content: bytes = b"") -> None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.errors import BundleError, KitError, words
+from kit.error_text import describe_exception
+from kit.errors import BundleError, KitError
 
 MAX_VALUE_LETTERS = 80
 
@@ -112,7 +113,7 @@ class ModelStructure:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Translate errors of a damaged file, whose content is of the wrong kind anywhere.
 
     Raises:
@@ -123,7 +124,9 @@ def reading(path: Path) -> Iterator[None]:
     except (KitError, MemoryError):
         raise
     except Exception as exc:  # whatever a parser raises about content that it did not expect
-        raise BundleError(f"{path} is damaged: {words(exc)}", "build it again") from exc
+        raise BundleError(
+            f"{path} is damaged: {describe_exception(exc)}", "build it again"
+        ) from exc
 
 
 def abbreviate(value: object) -> str:

@@ -3,17 +3,24 @@
 Importing this package imports nothing heavier than numpy.
 """
 
-from kit.images.preprocess import batch, decode, to_array
-from kit.images.sets import Picture, PictureSet, digest, open_set, sample, set_digest
+from kit.images.preprocess import decode, make_batch, to_array
+from kit.images.sets import (
+    Picture,
+    PictureSet,
+    hash_picture,
+    hash_pictures,
+    open_set,
+    sample_pictures,
+)
 
 __all__ = [
     "Picture",
     "PictureSet",
-    "batch",
     "decode",
-    "digest",
+    "hash_picture",
+    "hash_pictures",
+    "make_batch",
     "open_set",
-    "sample",
-    "set_digest",
+    "sample_pictures",
     "to_array",
 ]

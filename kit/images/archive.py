@@ -46,7 +46,7 @@ def is_litter(name: str) -> bool:
     return any(p.startswith(".") or p in _LITTER for p in PurePosixPath(name).parts)
 
 
-def too_big(name: str) -> PictureError:
+def make_size_error(name: str) -> PictureError:
     """Return the error for a file that is larger than `MAX_BYTES`."""
     return PictureError(
         f"{name} is larger than {MAX_BYTES >> 20} MB",
@@ -107,7 +107,7 @@ def check_content(path: Path, info: zipfile.ZipInfo) -> None:
             f"{name} is compressed by method {info.compress_type}", "use store or deflate"
         )
     if info.file_size > MAX_BYTES:
-        raise too_big(name)
+        raise make_size_error(name)
     if info.file_size > max(RATIO_FLOOR, MAX_RATIO * info.compress_size):
         raise PictureError(
             f"{name} expands to more than {MAX_RATIO} times its size, as zip bombs do", _DO_NOT_USE
@@ -127,5 +127,5 @@ def _read(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
     ) as exc:
         raise PictureError(f"{name} is damaged: {exc}", "make or download the zip again") from exc
     if len(data) > MAX_BYTES:
-        raise too_big(name)
+        raise make_size_error(name)
     return data

@@ -7,8 +7,9 @@ import io
 from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from kit.documents import reason
-from kit.errors import PictureError, brief, count_of
+from kit.documents import describe_read_failure
+from kit.error_text import shorten_value
+from kit.errors import PictureError, format_count
 from kit.files import untrusted
 from kit.images.archive import is_picture
 from kit.images.labels import Classes, compose
@@ -34,7 +35,7 @@ def read_label_table(path: Path, listed: Collection[str], classes: Classes) -> d
     for line, row in _rows(path):
         if len(row) != 2:
             raise PictureError(
-                f"line {line} of {path} has {count_of(len(row), 'column')}, not 2",
+                f"line {line} of {path} has {format_count(len(row), 'column')}, not 2",
                 "each line is path,label; put a name that has a comma in quotes",
             )
         path_in_csv, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
@@ -44,17 +45,19 @@ def read_label_table(path: Path, listed: Collection[str], classes: Classes) -> d
             continue  # a header
         if name not in listed:
             raise PictureError(
-                f"line {line} of {path} names {brief(path_in_csv)}, which the set does not hold",
+                f"line {line} of {path} names {shorten_value(path_in_csv)}, "
+                "which the set does not hold",
                 "paths are relative to the folder or zip of --images",
             )
         if label is None:
             raise PictureError(
-                f"line {line} of {path} has the label {brief(text)}, which is not one class",
+                f"line {line} of {path} has the label {shorten_value(text)}, "
+                "which is not one class",
                 "a label is a class index, a WordNet id of ImageNet or the name of one category",
             )
         if name in labels:
             raise PictureError(
-                f"line {line} of {path} lists {brief(path_in_csv)} again", "list it once"
+                f"line {line} of {path} lists {shorten_value(path_in_csv)} again", "list it once"
             )
         labels[name] = label
     return labels
@@ -82,7 +85,9 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         content = untrusted.read_file(path, _MAX_BYTES)
     except (OSError, ValueError) as exc:
-        raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc
+        raise PictureError(
+            f"cannot read {path}: {describe_read_failure(exc)}", "check --labels"
+        ) from exc
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         for row in reader:

@@ -35,7 +35,7 @@ def _installed(package: str, inside: str) -> Path:
 
 
 @cache
-def imagenet_categories() -> tuple[str, ...]:
+def list_imagenet_categories() -> tuple[str, ...]:
     """Return torchvision's 1000 category names in output order."""
     file = _installed("torchvision", "models/_meta.py")
     spec = importlib.util.spec_from_file_location("_torchvision_meta", file)
@@ -47,7 +47,7 @@ def imagenet_categories() -> tuple[str, ...]:
 
 
 @cache
-def imagenet_synsets() -> tuple[str, ...]:
+def list_imagenet_synsets() -> tuple[str, ...]:
     """Return the 1000 WordNet ids of ImageNet in output order."""
     file = _installed("timm", "data/_info/imagenet_synsets.txt")
     return tuple(file.read_text(encoding="ascii").split())
@@ -74,13 +74,13 @@ class Classes:
     """
 
     def __init__(self, categories: Sequence[str] | None = None) -> None:
-        given = imagenet_categories() if categories is None else tuple(categories)
+        given = list_imagenet_categories() if categories is None else tuple(categories)
         names = tuple(map(compose, given))
         self._exact = _unique((name, i) for i, name in enumerate(names))
         self._plain = _unique((_plain(name), i) for i, name in enumerate(names))
         self._first = _unique((_plain(_first(name)), i) for i, name in enumerate(names))
-        is_imagenet = names == imagenet_categories()
-        self._synsets = {s: i for i, s in enumerate(imagenet_synsets())} if is_imagenet else {}
+        is_imagenet = names == list_imagenet_categories()
+        self._synsets = {s: i for i, s in enumerate(list_imagenet_synsets())} if is_imagenet else {}
 
     def find(self, text: str) -> int | None:
         """Return the class index, or None if the text names no class or more than one."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.errors import PictureError, brief
+from kit.error_text import shorten_value
+from kit.errors import PictureError
 
 
 def make_missing_error(
@@ -24,9 +25,12 @@ def make_missing_error(
     rest = " that did not calibrate" if left_out else ""
     have = "have" if len(names) > 1 else "has"
     if count == 1:
-        return PictureError(f"the only {pictures}{rest}, {brief(names[0])}, has {what}", hint)
+        return PictureError(
+            f"the only {pictures}{rest}, {shorten_value(names[0])}, has {what}", hint
+        )
     example = ", for example " if len(names) > 1 else ": "
     return PictureError(
-        f"{len(names)} of the {count} {pictures}{rest} {have} {what}{example}{brief(names[0])}",
+        f"{len(names)} of the {count} {pictures}{rest} {have} {what}"
+        f"{example}{shorten_value(names[0])}",
         hint,
     )

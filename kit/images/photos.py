@@ -32,7 +32,7 @@ MIN_SIDE = 0.35  # of a crop, as a share of the photo's shorter side
 _GOLDEN_SEED = 2**32 + 1
 
 
-def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
+def make_crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
     """Return inputs [n, *pre.shape] of random square crops, half of them mirrored.
 
     The photos take turns; the side of a crop is 35 to 100 % of the photo's shorter
@@ -79,6 +79,6 @@ def _folder(package: str) -> Path:
     return Path(spec.origin).parent if spec and spec.origin else Path(package)
 
 
-def golden(n: int, pre: Preprocessing) -> FloatArray:
+def make_golden(n: int, pre: Preprocessing) -> FloatArray:
     """Return the inputs [n, *pre.shape] that bundles are verified with; they never change."""
-    return crops(n, pre, _GOLDEN_SEED)
+    return make_crops(n, pre, _GOLDEN_SEED)

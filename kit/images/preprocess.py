@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kit.errors import PictureError
 from kit.images import color
 from kit.images.optional_formats import list_optional_formats
-from kit.images.resizing import MAX_PIXELS, check_size, resize_and_crop, resized_size
+from kit.images.resizing import MAX_PIXELS, check_size, compute_resized_size, resize_and_crop
 from kit.images.sets import Picture
 from kit.manifest.preprocessing import Preprocessing
 from kit.progress import CountProgress
@@ -109,7 +109,7 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Flo
     """
     if pre.color == "grey":
         image = image.convert("L")
-    image = resize_and_crop(image, pre, resized_size(image.size, pre, name))
+    image = resize_and_crop(image, pre, compute_resized_size(image.size, pre, name))
     array = np.asarray(image).reshape(*pre.sides, -1)
     if pre.color == "BGR":
         array = array[..., ::-1]
@@ -127,7 +127,7 @@ def to_pixels(array: FloatArray, pre: Preprocessing) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.broadcast_to(ordered, (*pre.sides, 3)))
 
 
-def batch(
+def make_batch(
     pictures: Iterable[Picture], pre: Preprocessing, progress: CountProgress | None = None
 ) -> FloatArray:
     """Return the inputs [N, *pre.shape] for pictures, float32.

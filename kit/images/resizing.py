@@ -30,7 +30,7 @@ def check_size(width: int, height: int, name: str) -> None:
         )
 
 
-def resized_size(size: tuple[int, int], pre: Preprocessing, name: str) -> tuple[int, int]:
+def compute_resized_size(size: tuple[int, int], pre: Preprocessing, name: str) -> tuple[int, int]:
     """Return width and height of a picture after the resize; see `Preprocessing.fit`.
 
     Args:
@@ -74,7 +74,7 @@ def resize_and_crop(
     Args:
         image: of any mode.
         pre: whose `sides` it gets.
-        size: width and height to resize to, from `resized_size`.
+        size: width and height to resize to, from `compute_resized_size`.
         nearest: take each pixel from the nearest one, as class indices need.
     """
     from PIL.Image import Resampling
@@ -120,9 +120,9 @@ def find_placement(size: tuple[int, int], pre: Preprocessing, name: str) -> Plac
     """Return where a picture of that width and height is in its input.
 
     Raises:
-        PictureError: see `resized_size`.
+        PictureError: see `compute_resized_size`.
     """
-    resized = resized_size(size, pre, name)
+    resized = compute_resized_size(size, pre, name)
     left, top = _find_corner(resized, pre)
     return Placement(
         (resized[0] / size[0], resized[1] / size[1]), (float(-left), float(-top)), size

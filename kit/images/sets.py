@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from kit.documents import text_of
+from kit.documents import decode_name
 from kit.errors import PictureError
 from kit.files import untrusted
-from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
+from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, make_size_error
 from kit.images.label_table import read_label_table
 from kit.images.labels import Classes, Named
 
@@ -93,14 +93,14 @@ def open_set(
     readers = list_files(path, kind)
     classes, unread = Classes(categories), ""
     if labels is not None:
-        listed, labels_from = read_label_table(labels, readers, classes), text_of(labels.name)
+        listed, labels_from = read_label_table(labels, readers, classes), decode_name(labels.name)
         pictures = [Picture(name, listed[name], readers[name]) for name in sorted(listed)]
     else:
         names = sorted(name for name in readers if is_picture(name))
         unread = _count_others(n for n in readers if not n.endswith(tuple(label_suffixes)))
         named, labels_from = _labels(names, classes)
         pictures = [
-            Picture(text_of(name), label and label.number, readers[name])
+            Picture(decode_name(name), label and label.number, readers[name])
             for name, label in named.items()
         ]
     if not pictures:
@@ -108,7 +108,7 @@ def open_set(
             f"there are no {kind} in {path}" + (f": {unread}" if unread else ""),
             "give a folder or zip of JPEG, PNG, WebP, AVIF, BMP, GIF, TIFF or PPM files",
         )
-    return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from, unread)
+    return PictureSet(decode_name(path.resolve().name), tuple(pictures), labels_from, unread)
 
 
 def open_pictures(path: Path) -> tuple[Picture, ...]:
@@ -118,7 +118,7 @@ def open_pictures(path: Path) -> tuple[Picture, ...]:
         PictureError: there is no such file, or a folder or zip holds no pictures.
     """
     if path.is_file() and path.suffix.lower() != ".zip":
-        name = text_of(path.name)
+        name = decode_name(path.name)
         return (Picture(name, None, partial(_read_file, path, name)),)
     if not path.exists():
         raise PictureError(f"there is no picture, folder or zip {path}", "check the path")
@@ -132,14 +132,14 @@ def _count_others(names: Iterable[str]) -> str:
     if not kinds:
         return ""
     shown = [
-        f"{count} {text_of(suffix)[:20] or 'without a suffix'}"
+        f"{count} {decode_name(suffix)[:20] or 'without a suffix'}"
         for suffix, count in kinds.most_common(_SHOWN)
     ]
     more = ["…"] if len(kinds) > _SHOWN else []
     return f"{kinds.total()} of {len(listed)} files are not read: {', '.join(shown + more)}"
 
 
-def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:
+def sample_pictures(pictures: PictureSet, n: int, seed: int) -> PictureSet:
     """Return `n` randomly drawn pictures, or all if there are fewer.
 
     The draw depends on nothing but the names and the seed, so it is the same with every version
@@ -153,19 +153,19 @@ def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:
     return replace(pictures, pictures=tuple(chosen))
 
 
-def digest(picture: Picture) -> str:
+def hash_picture(picture: Picture) -> str:
     """Return the SHA-256 of a picture's bytes, in hex."""
     return hashlib.sha256(picture.read()).hexdigest()
 
 
-def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None) -> str:
+def hash_pictures(pictures: Sequence[Picture], digests: Sequence[str] | None = None) -> str:
     """Return one SHA-256 for the contents and labels of pictures, in hex.
 
     Args:
         pictures: in order.
         digests: of each picture, if already computed.
     """
-    hashes = [digest(p) for p in pictures] if digests is None else digests
+    hashes = [hash_picture(p) for p in pictures] if digests is None else digests
     lines = [f"{d} {p.label}\n" for p, d in zip(pictures, hashes, strict=True)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -191,7 +191,7 @@ def list_files(path: Path, kind: str = "pictures") -> dict[str, Read]:
 
 def _list_folder(folder: Path) -> dict[str, Read]:
     def fail(exc: OSError) -> None:
-        where = text_of(exc.filename)
+        where = decode_name(exc.filename)
         raise PictureError(f"cannot read {where}: {exc.strerror}", "check its permissions")
 
     readers: dict[str, Read] = {}
@@ -206,7 +206,7 @@ def _list_folder(folder: Path) -> dict[str, Read]:
             file = Path(root, name)
             relative = file.relative_to(folder).as_posix()
             if not is_litter(relative):
-                readers[relative] = partial(_read_file, file, text_of(relative))
+                readers[relative] = partial(_read_file, file, decode_name(relative))
     return readers
 
 
@@ -215,7 +215,7 @@ def _read_file(file: Path, name: str) -> bytes:
         return untrusted.read_file(file, MAX_BYTES)
     except OSError as exc:
         if exc.errno == errno.EFBIG:
-            raise too_big(name) from exc
+            raise make_size_error(name) from exc
         raise PictureError(f"cannot read {name}: {exc.strerror}", "check the file") from exc
 
 

@@ -43,7 +43,7 @@ def get_model(name: str) -> Model:
     """
     if reference := split_reference(name):
         return _SOURCES.get(reference.source).load(reference.name)
-    if recipe.own(name):
+    if recipe.split_own_model(name):
         from kit.models import user_model
 
         return user_model.load(name)
@@ -51,10 +51,10 @@ def get_model(name: str) -> Model:
     return _REGISTRY.get(name)
 
 
-def running(name: str) -> AbstractContextManager[None]:
+def guard_network(name: str) -> AbstractContextManager[None]:
     """Return the context in which a network is traced or run together with kit's own code.
 
-    For a user's model, `kit.guard.running` undoes the side effects of its code.
+    For a user's model, `kit.guard.run_user_code` undoes the side effects of its code.
     """
     from kit.models.user_model import UserModel
 

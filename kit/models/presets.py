@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit.documents import fault_of, parse_json, reason
+from kit.documents import describe_fault, describe_read_failure, parse_json
 from kit.errors import RecipeError
 from kit.files import untrusted
 from kit.manifest.preprocessing import Fit, Interpolation, Preprocessing
@@ -102,7 +102,7 @@ def _read(path: Path) -> PicturePreset:
         content = parse_json(untrusted.read_file(path, _MAX_BYTES))
     except (OSError, ValueError) as exc:
         raise RecipeError(
-            f"preprocess = {str(path)!r}: it cannot be read: {reason(exc)}",
+            f"preprocess = {str(path)!r}: it cannot be read: {describe_read_failure(exc)}",
             f"use {', '.join(PRESETS)}, or a JSON file such as preprocessor_config.json",
         ) from exc
     settings = content if isinstance(content, dict) else {}
@@ -163,7 +163,8 @@ def _of_bundle(path: Path, fields: Mapping[str, object]) -> PicturePreset:
         pre = Preprocessing.model_validate(fields)
     except ValidationError as exc:
         raise RecipeError(
-            f"{path} is no bundle's manifest: preprocessing.{fault_of(exc)}", "give its bundle.json"
+            f"{path} is no bundle's manifest: preprocessing.{describe_fault(exc)}",
+            "give its bundle.json",
         ) from exc
     height = pre.resize if pre.resize_to is None else pre.resize_to[0]
     assert height is not None  # as the schema checks

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import RecipeError, UnknownName, brief, words
+from kit.error_text import describe_exception, shorten_value
+from kit.errors import RecipeError, UnknownName
 from kit.model_source import ModelSource
 from kit.models.interface import Spec
 from kit.registry import CLASSIFICATION, TASK_NAMES
@@ -69,7 +70,7 @@ class SourcedModel:
             return self.make(classes).float().eval()
         except Exception as exc:  # foreign code may raise any type
             raise RecipeError(
-                f"{self.name} with {classes} classes cannot be built: {words(exc)}",
+                f"{self.name} with {classes} classes cannot be built: {describe_exception(exc)}",
                 "KIT_DEBUG=1 shows the traceback",
             ) from exc
 
@@ -96,14 +97,14 @@ class SourcedModel:
                 output = model(torch.zeros(1, 3, *sides))
         except Exception as exc:  # foreign code may raise any type
             raise RecipeError(
-                f"{self.name} fails on an input of {[1, 3, *sides]}: {words(exc)}",
+                f"{self.name} fails on an input of {[1, 3, *sides]}: {describe_exception(exc)}",
                 f"it was made for --input {self.side}",
             ) from exc
         if not isinstance(output, torch.Tensor) or tuple(output.shape) != (1, classes):
             given = list(output.shape) if isinstance(output, torch.Tensor) else type(output)
             raise RecipeError(
                 f"{self.name} gives {given} for a picture, and a classifier [1, {classes}]",
-                hint_task("embedding"),
+                suggest_task("embedding"),
             )
 
 
@@ -119,7 +120,7 @@ class LibrarySource(ModelSource):
         """
 
 
-def hint_task(task: str) -> str:
+def suggest_task(task: str) -> str:
     """Return what to do with a network that is no classifier.
 
     Args:
@@ -141,7 +142,7 @@ def check_classes(name: str, classes: int) -> None:
             f"{name} gives features and has no classifier"
             if classes == 0
             else f"{name} has one output, and there is nothing to tell apart",
-            hint_task("embedding" if classes == 0 else "tensors"),
+            suggest_task("embedding" if classes == 0 else "tensors"),
         )
 
 
@@ -171,7 +172,7 @@ def check_listed(source: ModelSource, name: str, known: Iterable[str]) -> None:
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         meant = " or ".join(f"{source.name}:{match}" for match in near)
         hint = f"did you mean {meant}?" if near else "`kit list --models WORD` finds one"
-        raise UnknownName(f"{source.name} has no classifier called {brief(name)}", hint)
+        raise UnknownName(f"{source.name} has no classifier called {shorten_value(name)}", hint)
 
 
 @cache

@@ -9,7 +9,8 @@ import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import RecipeError, UnknownName, brief
+from kit.error_text import shorten_value
+from kit.errors import RecipeError, UnknownName
 from kit.models.interface import Official, Spec
 from kit.models.sourced import (
     LibrarySource,
@@ -18,8 +19,8 @@ from kit.models.sourced import (
     check_colors,
     check_listed,
     find_interpolation,
-    hint_task,
     scan_registered,
+    suggest_task,
 )
 from kit.registry import CLASSIFICATION, DETECTION
 
@@ -77,7 +78,7 @@ class TorchvisionSource(LibrarySource):
                 raise RecipeError(
                     f"torchvision:{builder} is a network of torchvision.models.{kind}, but a model "
                     "by name must be a classifier or a detector",
-                    hint_task(task),
+                    suggest_task(task),
                 )
         plain = builder.removeprefix(_QUANTIZED)
         if plain != builder and plain in self.list_names():
@@ -194,7 +195,7 @@ def _find_weights(builder: str, tag: str) -> LibraryObject:
         return members.get(default.name) if default is not None else None
     if tag not in members:
         raise UnknownName(
-            f"torchvision:{builder} has no weights called {brief(tag)}",
+            f"torchvision:{builder} has no weights called {shorten_value(tag)}",
             f"it has {', '.join(members)}",
         )
     return members[tag]

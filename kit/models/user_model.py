@@ -22,7 +22,7 @@ from kit import guard
 from kit.errors import RecipeError, WeightsError
 from kit.models.interface import Spec
 from kit.models.probing import LOGITS, NEEDS_FLOAT, find_answer_shape
-from kit.recipe import own
+from kit.recipe import split_own_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +83,7 @@ class UserModel:
         return model
 
     def running(self, what: str = "fails", mixed: bool = False) -> AbstractContextManager[None]:
-        """Return the context in which code of this model may run; see `kit.guard.running`."""
+        """Return the context in which code of this model may run; see `kit.guard.run_user_code`."""
         return _running(f"{self.name} {what}", self.sources[0].parent, mixed)
 
     def classes(self, resolution: int, picture: tuple[int, ...] | None = None) -> int:
@@ -109,7 +109,7 @@ class UserModel:
         torch.manual_seed(seed)
         model = self.build()
         with self.running("cannot be described"):
-            structure, state = repr(model), state_hash(model)
+            structure, state = repr(model), hash_state(model)
         return {"source": self.digest, "structure": structure, "state": state}
 
 
@@ -155,7 +155,7 @@ def check_finite(model: nn.Module) -> None:
             raise WeightsError(f"the model holds NaN or infinity in {name}", "train it again")
 
 
-def state_hash(model: nn.Module) -> str:
+def hash_state(model: nn.Module) -> str:
     """Return the SHA-256 of names, dtypes, shapes and values of a state dict, in hex."""
     import torch
 
@@ -187,7 +187,7 @@ def load(name: str) -> UserModel:
 
 
 def _load(name: str) -> UserModel:
-    location = own(name)
+    location = split_own_model(name)
     if location is None or not location[0].is_file():
         raise RecipeError(f"there is no file {location[0] if location else name}", "check the path")
     file, attribute = location[0].resolve(), location[1]
@@ -269,7 +269,7 @@ def _running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
     depth = sys.getrecursionlimit()
     try:
-        with guard.running(what, folder, mixed):
+        with guard.run_user_code(what, folder, mixed):
             yield
     finally:
         torch.set_default_dtype(dtype)

@@ -11,18 +11,19 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kit.documents import reason
-from kit.errors import WeightsError, brief
+from kit.documents import describe_read_failure
+from kit.error_text import shorten_value
+from kit.errors import WeightsError
 from kit.files import untrusted
-from kit.models._sources import Fetched, official
-from kit.models.harmless_types import ignored_types
+from kit.models._sources import Fetched, fetch_official
+from kit.models.harmless_types import ignore_types
 from kit.models.interface import HubFile, Published
 from kit.models.nests import SAVE_HINT, Nest, choose_nest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Fetched", "official", "read_nest", "read_state", "source_hash", "split_key"]
+__all__ = ["Fetched", "fetch_official", "hash_source", "read_nest", "read_state", "split_key"]
 
 IMAGENET, RANDOM = "imagenet", "random"
 # Messages of torch's restricted unpickler about a name or call that is not on its safe list.
@@ -31,7 +32,7 @@ _WOULD_RUN = re.compile(
 )
 
 
-def source_hash(option: str, weights: Published | None, seed: int) -> str:
+def hash_source(option: str, weights: Published | None, seed: int) -> str:
     """Return a hash or key that identifies the weights of an option, without importing torch.
 
     Args:
@@ -155,7 +156,7 @@ def _torch(path: Path) -> object:
     import torch
 
     try:
-        with untrusted.open_regular(path) as file, ignored_types():
+        with untrusted.open_regular(path) as file, ignore_types():
             _check_size(file)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
@@ -205,7 +206,7 @@ def _check_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     for name, value in state.items():
         if (odd := _odd_kind(value)) is not None:
             raise WeightsError(
-                f"{path} holds the {odd} tensor {brief(name)}, and layers have plain ones",
+                f"{path} holds the {odd} tensor {shorten_value(name)}, and layers have plain ones",
                 "save the weights of the float network, on the CPU",
             )
 
@@ -224,7 +225,9 @@ def _odd_kind(value: Tensor) -> str | None:
 
 
 def _unreadable(path: Path, exc: OSError | ValueError) -> WeightsError:
-    return WeightsError(f"cannot read the weights {path}: {reason(exc)}", "check the path")
+    return WeightsError(
+        f"cannot read the weights {path}: {describe_read_failure(exc)}", "check the path"
+    )
 
 
 def _corrupt(path: Path, reason: str) -> WeightsError:

@@ -13,18 +13,18 @@ from kit import cache, models
 from kit.build_inputs import identify_inputs
 from kit.bundles import loading, writing
 from kit.bundles.bundle import Bundle
-from kit.documents import fault_of
+from kit.documents import describe_fault
 from kit.errors import BuildError
 from kit.pipeline import _check, _gate, _steps, _threads, training_set
 from kit.pipeline._explain import explain
-from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
+from kit.pipeline._float import FloatModel, Unseen, choose_unseen, load_float_model
 from kit.pipeline._gate import Gate
 from kit.progress import ReportStatus
 from kit.quantize import distributed
 from kit.recipe import Recipe
 from kit.tasks import get_task
 
-__all__ = ["FloatModel", "Gate", "Unseen", "build", "explain", "float_model", "unseen"]
+__all__ = ["FloatModel", "Gate", "Unseen", "build", "choose_unseen", "explain", "load_float_model"]
 
 # Of a weights file, or its first digits; random and hosted weights have another key.
 _DIGEST = re.compile("[0-9a-f]{8,64}")
@@ -62,14 +62,14 @@ def build(
     _check.check(recipe)
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
-    gate_pictures = _gate.pictures(gate, recipe, pictures)
-    contents = {**identify_inputs(recipe, pictures), "training": training_set.identity(recipe)}
+    gate_pictures = _gate.open_pictures(gate, recipe, pictures)
+    contents = {**identify_inputs(recipe, pictures), "training": training_set.hash_set(recipe)}
     if own := task.identify(recipe):
         contents["task"] = own
-    cache_key = cache.key(contents, recipe)
-    with distributed.process_group() as group:
+    cache_key = cache.compute_key(contents, recipe)
+    with distributed.join_process_group() as group:
         if not group.is_rank0:
-            with models.running(recipe.model):
+            with models.guard_network(recipe.model):
                 _steps.train_along(recipe, cache_key, pictures, group)
             return loading.load_bundle(path)
         with writing.stage_bundle(path) as folder:
@@ -80,7 +80,7 @@ def build(
             ):
                 progress("taken from the cache")
             else:
-                with _checked_numbers(recipe), models.running(recipe.model):
+                with _checked_numbers(recipe), models.guard_network(recipe.model):
                     failed = _steps.make_bundle(
                         recipe, cache_key, pictures, folder, progress, all_or_nothing
                     )
@@ -103,6 +103,6 @@ def _checked_numbers(recipe: Recipe) -> Iterator[None]:
         yield
     except ValidationError as exc:
         raise BuildError(
-            f"{recipe.model} cannot be described: {fault_of(exc)}",
+            f"{recipe.model} cannot be described: {describe_fault(exc)}",
             "its numbers are too large: look at the weights",
         ) from exc

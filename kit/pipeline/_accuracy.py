@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from kit import cost
 from kit.corrections import plan
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.pipeline._calibrate import calibrate, correct
-from kit.pipeline.build_state import INACCURATE_DB, Preparation, shares
+from kit.pipeline.build_state import INACCURATE_DB, Preparation, make_reporter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,10 +63,10 @@ def keep_if_inaccurate(
         examples: for calibration.
         simulation: of the corrected graph, calibrated.
     """
-    from kit.analysis.case import spread
+    from kit.analysis.case import sample_positions
     from kit.analysis.keeping import judge_network
 
-    few = examples.take(spread(len(examples), SAMPLES))
+    few = examples.take(sample_positions(len(examples), SAMPLES))
     judged = judge_network(model, few)
     if judged is None:
         return
@@ -83,7 +83,7 @@ def keep_if_inaccurate(
         setattr(work, name, getattr(best.work, name))
     if work.kept_float:
         kept = work.kept_float
-        notice = new_notice("float.kept", layers=kept, before=before, after=best.ratio)
+        notice = make_notice("float.kept", layers=kept, before=before, after=best.ratio)
         work.notices.append(notice)
 
 
@@ -137,7 +137,7 @@ def _rank(
         name: share * (SPEED_UP - 1)
         for name, share in cost.find_shares(trial, examples.first()).items()
     }
-    step = shares(work.progress, _SEARCH)
+    step = make_reporter(work.progress, _SEARCH)
     return Keeping(simulated, judged, costs, step), judged.judge(simulated, ())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kit.corrections import get_correction, plan
 from kit.encodings import Encodings
-from kit.pipeline.build_state import Preparation, shares
+from kit.pipeline.build_state import Preparation, make_reporter
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -28,7 +28,7 @@ def correct(work: Preparation, folded: GraphModule, examples: Examples) -> None:
     for name in work.corrections:
         work.progress(f"correction: {name}")
         step = get_correction(name)
-        progress = shares(work.progress, f"correction: {name}")
+        progress = make_reporter(work.progress, f"correction: {name}")
         step.apply(folded, examples, recipe.granularity, work.kept_float, progress)
 
 
@@ -52,10 +52,12 @@ def calibrate(work: Preparation, folded: GraphModule, examples: Examples) -> Sim
     work.extremes = extremes.ends
     if recipe.observer == "search":
         work.ranges = range_search.search(
-            simulation, examples, shares(work.progress, "choosing activation ranges")
+            simulation, examples, make_reporter(work.progress, "choosing activation ranges")
         )
     work.encodings = Encodings(
-        activations=encoding_choice.activation_encodings(folded, simulation),
-        weights=encoding_choice.weight_encodings(folded, recipe.granularity, work.kept_float),
+        activations=encoding_choice.list_activation_encodings(folded, simulation),
+        weights=encoding_choice.compute_weight_encodings(
+            folded, recipe.granularity, work.kept_float
+        ),
     )
     return simulation

@@ -28,7 +28,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: two corrections exclude each other, or an option does nothing.
         MissingTool: a format needs a package that is not installed.
     """
-    names(recipe)
+    check_names(recipe)
     list_keys(recipe)
     for name in recipe.format_names:
         formats.get_format(name).check_packages()
@@ -133,7 +133,7 @@ def _check_varying(recipe: Recipe, task: Task) -> None:
             )
 
 
-def names(recipe: Recipe) -> None:
+def check_names(recipe: Recipe) -> None:
     """Check the names of the corrections and the observer.
 
     Raises:

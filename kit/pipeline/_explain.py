@@ -109,9 +109,9 @@ def _checks(recipe: Recipe, gate: Gate | None, pictures: CalibrationSet) -> Iter
     yield "every format's own runtime against its graph and against the float model"
     if gate is None:
         return
-    chosen = _gate.pictures(gate, recipe, pictures)
+    chosen = _gate.open_pictures(gate, recipe, pictures)
     assert chosen is not None
-    where = f"{len(chosen)} pictures of {_gate.images(gate, recipe)}"
+    where = f"{len(chosen)} pictures of {_gate.choose_images(gate, recipe)}"
     if gate.max_drop is not None:
         yield f"at most {gate.max_drop:g} points of top-1 lost on {where}"
     if gate.min_agreement is not None:

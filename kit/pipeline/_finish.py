@@ -54,7 +54,7 @@ def write(
         "qconfig": {artifact.name: qconfig[artifact.name] for artifact in artifacts},
         "artifacts": tuple(artifacts),
         "failed": failed,
-        "tools": cache.tool_versions(work.recipe),
+        "tools": cache.read_tool_versions(work.recipe),
     }
     writing.write_manifest(work.folder, fields)
     return failed

@@ -63,7 +63,7 @@ class FloatModel:
         if keep_float is not None:
             changes["keep_float"] = keep_float
         work = replace(self.work, recipe=self.work.recipe.model_copy(update=changes))
-        with models.running(work.recipe.model):
+        with models.guard_network(work.recipe.model):
             folded = _prepare.prepare(
                 work, self.model, as_examples(torch.from_numpy(self.calibration))
             )
@@ -75,7 +75,7 @@ class FloatModel:
         Raises:
             WeightsError: one is not a finite number.
         """
-        with models.running(self.work.recipe.model):
+        with models.guard_network(self.work.recipe.model):
             samples = Samples(self.work.inputs.specs, (inputs,))
             return run_network(self.model, samples, at_once=_AT_ONCE)
 
@@ -95,7 +95,7 @@ class Unseen:
     labels: tuple[int, ...] | None
 
 
-def float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> FloatModel:
+def load_float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> FloatModel:
     """Load the float model and the calibration pictures of a recipe.
 
     Args:
@@ -107,7 +107,7 @@ def float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> 
         KitError: the weights or the pictures cannot be used.
     """
     _threads.wait_passively()
-    _check.names(recipe)
+    _check.check_names(recipe)
     task = get_task(recipe.task)
     if not task.analyzable:
         raise RecipeError(
@@ -124,12 +124,12 @@ def float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> 
         progress=progress,
         inputs=task.describe_inputs(recipe),
     )
-    with models.running(recipe.model):
+    with models.guard_network(recipe.model):
         model = _model.load(work)
     return FloatModel(work, model, pictures.load(work.inputs).arrays[0])
 
 
-def unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen:
+def choose_unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen:
     """Return pictures outside the calibration set, evenly spread over their set.
 
     Args:
@@ -140,7 +140,7 @@ def unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen
     Raises:
         PictureError: the set or a picture cannot be used.
     """
-    from kit.images import batch, digest, open_set
+    from kit.images import hash_picture, make_batch, open_set
 
     work = float_model.work
     path = images or (Path(work.recipe.calibrate) if work.recipe.calibrate else None)
@@ -148,7 +148,7 @@ def unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen
         return _crops(work, maximum)
     opened = open_set(path, None, work.inputs.labels or ())
     seen = frozenset(work.pictures.digests)
-    chosen = [picture for picture in opened if digest(picture) not in seen]
+    chosen = [picture for picture in opened if hash_picture(picture) not in seen]
     if not chosen and images is None:
         return _crops(work, maximum)
     if not chosen:
@@ -161,10 +161,10 @@ def unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen
     labels = [p.label for p in chosen if p.label is not None and p.label < work.inputs.classes]
     is_complete = work.recipe.task == CLASSIFICATION and len(labels) == len(chosen)
     complete = tuple(labels) if is_complete else None
-    return Unseen(opened.source, batch(chosen, work.preprocessing), complete)
+    return Unseen(opened.source, make_batch(chosen, work.preprocessing), complete)
 
 
 def _crops(work: Preparation, maximum: int) -> Unseen:
     from kit.images import photos
 
-    return Unseen(photos.SOURCE, photos.golden(min(CROPS, maximum), work.preprocessing), None)
+    return Unseen(photos.SOURCE, photos.make_golden(min(CROPS, maximum), work.preprocessing), None)

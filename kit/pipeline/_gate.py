@@ -13,9 +13,9 @@ from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest.artifacts import FailedArtifact
 from kit.manifest.build_records import GateRecord, GateRow
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.pipeline import training_set
-from kit.pipeline.build_state import shares
+from kit.pipeline.build_state import make_reporter
 from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.results.accuracy import AccuracyRow
@@ -41,7 +41,7 @@ class Gate:
     images: str | Path | None = None
 
 
-def images(gate: Gate, recipe: Recipe) -> Path:
+def choose_images(gate: Gate, recipe: Recipe) -> Path:
     """Return the folder or zip to measure on.
 
     Raises:
@@ -71,7 +71,7 @@ def images(gate: Gate, recipe: Recipe) -> Path:
     return Path(chosen)
 
 
-def pictures(
+def open_pictures(
     gate: Gate | None, recipe: Recipe, calibration: CalibrationSet
 ) -> EvaluationSet | None:
     """Return the pictures to measure on, before anything is built; None without a gate.
@@ -89,8 +89,8 @@ def pictures(
     """
     if gate is None:
         return None
-    path = images(gate, recipe)
-    seen = frozenset((*calibration.digests, *training_set.digests(recipe)))
+    path = choose_images(gate, recipe)
+    seen = frozenset((*calibration.digests, *training_set.hash_each(recipe)))
     task = get_task(recipe.task)
     context = EvaluationContext(task.describe_inputs(recipe), seen, gate.max_drop is not None)
     chosen = task.open_evaluation(context, path, None, PICTURES)
@@ -125,7 +125,7 @@ def enforce_gate(
     stage = f"measuring accuracy for the gate on {len(chosen)} pictures"
     progress(stage)
     built = loading.load_bundle(folder)
-    step = shares(progress, stage)
+    step = make_reporter(progress, stage)
     result = accuracy.measure(
         built, built.manifest.select_runnable(None), chosen, lambda done, of: step(done / of)
     )
@@ -166,7 +166,7 @@ def enforce_gate(
     if unmeasured := tuple(a.name for a in built.manifest.artifacts if not a.executed):
         fields["notices"] = (
             *built.manifest.notices,
-            new_notice("gate.not-run", files=unmeasured),
+            make_notice("gate.not-run", files=unmeasured),
         )
     writing.write_manifest(folder, {**fields, "gate": record})
 

@@ -21,24 +21,24 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
         UnknownName: there is no such layer; the message has close matches.
         RecipeError: the number is that of all layers, or more.
     """
-    from kit.quantize.nodes import layer_names, operation_names
+    from kit.quantize.nodes import list_layer_names, list_operation_names
 
     if recipe.keeps_automatically:
         return
-    layers = layer_names(folded)
+    layers = list_layer_names(folded)
     if recipe.keep_worst is not None and recipe.keep_worst >= len(layers) > 0:
         raise RecipeError(
             f"keep_float = {recipe.keep_worst} leaves none of the model's {len(layers)} layers "
             "in int8",
             "use a smaller number, or --quantize none for a float bundle",
         )
-    known = (*layers, *operation_names(folded))
+    known = (*layers, *list_operation_names(folded))
     for name in recipe.keep_float if recipe.keep_worst is None else ():
         if name not in known:
             raise UnknownName.among("convolution or linear layer", name, known)
 
 
-def worst(
+def find_worst(
     work: Preparation, corrected: GraphModule, examples: Examples, count: int
 ) -> tuple[str, ...]:
     """Return the layers whose quantization lowers SQNR most, measured one at a time.

@@ -10,9 +10,9 @@ from kit.garbage import pause_collection
 from kit.manifest.build_records import Source
 from kit.model_source import split_reference
 from kit.models.interface import Published
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.pipeline.build_state import Preparation
-from kit.recipe import OWN, own
+from kit.recipe import OWN, split_own_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,12 +43,12 @@ def load(work: Preparation) -> nn.Module:
     if recipe.weights == "random":
         _settle(model, work)
         origin = Source(source=f"random, seed {recipe.seed}", sha256="")
-        work.notices.append(new_notice("weights.random"))
+        work.notices.append(make_notice("weights.random"))
     elif recipe.weights == OWN:
         if sourced is not None:
             sourced.load_own(model)
         user_model.check_finite(model)
-        origin = Source(source=f"own model {recipe.model}", sha256=user_model.state_hash(model))
+        origin = Source(source=f"own model {recipe.model}", sha256=user_model.hash_state(model))
     else:
         path, key, source, digest = _weights_file(work, module.spec.weights)
         nest = weights.read_nest(path, key)
@@ -58,10 +58,10 @@ def load(work: Preparation) -> nn.Module:
         note = f", under {nest.key!r}" if nest.key != key else ""
         note += f", whose names begin with {prefix!r}" if prefix else ""
         if nest.others:
-            work.notices.append(new_notice("weights.several", key=nest.key, others=nest.others))
+            work.notices.append(make_notice("weights.several", key=nest.key, others=nest.others))
     if sourced is not None and sourced.deviations and recipe.weights != "random":
         what = ", ".join(sourced.deviations)
-        work.notices.append(new_notice("preprocessing.approximate", model=recipe.title, what=what))
+        work.notices.append(make_notice("preprocessing.approximate", model=recipe.title, what=what))
     work.weights = origin
     work.progress(f"weights: {origin.source}{note}")
     model = standardize(model.eval())  # after loading: files name what hooks read
@@ -71,7 +71,7 @@ def load(work: Preparation) -> nn.Module:
 
 def _hint_architecture(model: str) -> str:
     """Return what to do if the weights are of another architecture than the model."""
-    if (factory := own(model)) is not None:
+    if (factory := split_own_model(model)) is not None:
         return f"let {factory[1]} in {factory[0]} return the network that they were trained with"
     if split_reference(model) is not None:
         return "name the model that they were trained with"
@@ -83,14 +83,14 @@ def _weights_file(work: Preparation, official: Published | None) -> tuple[Path, 
     from kit.models import weights
 
     # This also raises if there are no official weights, in case no cache key was computed.
-    digest = weights.source_hash(work.recipe.weights, official, work.recipe.seed)
+    digest = weights.hash_source(work.recipe.weights, official, work.recipe.seed)
     if work.recipe.weights != "imagenet":
         path, key = weights.split_key(work.recipe.weights)
         return path, key, f"file {Path(work.recipe.weights).name}", digest.partition(":")[0]
-    assert official is not None  # or `source_hash` had raised
-    fetched = weights.official(official)
+    assert official is not None  # or `hash_source` had raised
+    fetched = weights.fetch_official(official)
     damaged = [note for note in fetched.notes if "sha256" in note]
-    work.notices += [new_notice("weights.source", reason=note) for note in damaged]
+    work.notices += [make_notice("weights.source", reason=note) for note in damaged]
     return fetched.path, "", fetched.source, fetched.sha256
 
 
@@ -103,7 +103,7 @@ def _settle(model: nn.Module, work: Preparation) -> None:
 
     if work.inputs.preprocessing is None:
         return
-    images = torch.from_numpy(photos.crops(8, work.preprocessing, work.recipe.seed))
+    images = torch.from_numpy(photos.make_crops(8, work.preprocessing, work.recipe.seed))
     # Not a moving average: MobileNetV3's momentum of 0.01 would need hundreds of passes.
     update_bn([images], model)
     model.eval()

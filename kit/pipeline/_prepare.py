@@ -10,7 +10,7 @@ from kit import encodings
 from kit.errors import VerificationFailed
 from kit.manifest.build_records import Calibration
 from kit.notice_values import Value
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.pipeline import _accuracy, _keep_float, training
 from kit.pipeline._artifact_keys import (
     chooses_layers,
@@ -98,7 +98,7 @@ def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[s
         return work.recipe.keep_float
     trial = copy.deepcopy(folded)
     correct(work, trial, examples)
-    return _keep_float.worst(work, trial, examples, count)
+    return _keep_float.find_worst(work, trial, examples, count)
 
 
 def choose_encodings(
@@ -130,7 +130,9 @@ def choose_encodings(
         if chooses_layers(recipe):
             _accuracy.keep_if_inaccurate(work, model, folded, examples, simulation)
     else:  # training has chosen those of activations
-        weights = encoding_choice.weight_encodings(folded, recipe.granularity, work.kept_float)
+        weights = encoding_choice.compute_weight_encodings(
+            folded, recipe.granularity, work.kept_float
+        )
         work.encodings = work.encodings.model_copy(update={"weights": weights})
 
 
@@ -149,7 +151,7 @@ def check_calibration(
     pictures = work.pictures
     work.progress("checking what the calibration covers")
     chosen = {} if work.encodings is None else work.encodings.list_ends()
-    measured = coverage.coverage(folded, examples, natural, work.extremes, chosen)
+    measured = coverage.measure_coverage(folded, examples, natural, work.extremes, chosen)
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
     # Custom weights may be for other kinds of pictures.
     if measured.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":
@@ -165,7 +167,7 @@ def check_calibration(
             "layer": measured.layer,
             "samples": seen,
         }
-        work.notices.append(new_notice("calibration.thin", **values, sample=work.task.sample))
+        work.notices.append(make_notice("calibration.thin", **values, sample=work.task.sample))
     work.notices += pictures.notices
     work.calibration = Calibration(
         source=pictures.source,

@@ -30,7 +30,7 @@ def check_sizes(work: Work, model: nn.Module, folded: GraphModule, golden: Golde
     Raises:
         BuildError: the network does not take all sizes, or its graph has fixed one.
     """
-    from kit.quantize.exporting import errors_of
+    from kit.quantize.exporting import translate_errors
 
     varying = work.recipe.varying
     if all(one.name == BATCH for one in varying):
@@ -42,7 +42,7 @@ def check_sizes(work: Work, model: nn.Module, folded: GraphModule, golden: Golde
     probes = size_checks.make_probes(model, golden.inputs, names, varying, from_end)
     size_checks.check_folded(folded, probes)
     natural = from_samples(golden.inputs, work.inputs.at_once)
-    with errors_of(model, varying):
+    with translate_errors(model, varying):
         export_program(folded, natural.first(), varying)
     size_checks.save_probes(probes, work.shared)
     work.probes = tuple(probe.record for probe in probes)

@@ -13,7 +13,7 @@ from kit import formats
 from kit.calibration import CalibrationSet
 from kit.files import temporary
 from kit.manifest.artifacts import FailedArtifact
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.pipeline import _finish, _model, _prepare, _sizes, _threads, lowering, parity
 from kit.pipeline._artifact_keys import find_method
 from kit.pipeline.build_state import Preparation, Work
@@ -86,7 +86,7 @@ def _note_ended_formats(recipe: Recipe) -> Iterator[Notice]:
         ended = formats.get_format(name).ended
         if ended is not None:
             values = {"reason": ended.reason, "successor": ended.successor}
-            yield new_notice("format.ended", format=name, **values)
+            yield make_notice("format.ended", format=name, **values)
 
 
 def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, group: Group) -> None:
@@ -111,7 +111,7 @@ def open_preparation(
     """Yield the state of a build before its first step; torch uses this machine's threads."""
     progress("loading PyTorch and the weights")
     task = get_task(recipe.task)
-    with _threads.of_this_machine():
+    with _threads.use_all_cores():
         yield Preparation(
             recipe=recipe,
             cache_key=cache_key,

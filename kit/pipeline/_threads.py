@@ -20,7 +20,7 @@ def wait_passively() -> None:
 
 
 @contextmanager
-def of_this_machine() -> Iterator[None]:
+def use_all_cores() -> Iterator[None]:
     """Set torch's number of threads to this machine's cores, and restore it afterwards.
 
     The order of floating-point additions depends on the number of threads, and can round a

@@ -138,7 +138,7 @@ class Work(Preparation):
         return tuple(self.failures[key] for key in self.artifact_keys if key in self.failures)
 
 
-def shares(progress: ReportStatus, stage: str) -> Callable[[float], None]:
+def make_reporter(progress: ReportStatus, stage: str) -> Callable[[float], None]:
     """Return a function that reports the progress of a long stage every few seconds.
 
     Args:

@@ -33,7 +33,7 @@ class Checkpoints:
     """
 
     def __init__(self, key: str) -> None:
-        self.folder = cache.folder() / ".training" / key
+        self.folder = cache.get_folder() / ".training" / key
 
     def save(self, state: State) -> None:
         """Replace the checkpoint. If it cannot be written, the build continues."""

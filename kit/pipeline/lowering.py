@@ -20,7 +20,7 @@ from kit.model_source import find_source, split_reference
 from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline.build_state import Work
 from kit.quantize.options import QUANTIZERS
-from kit.recipe import Recipe, own
+from kit.recipe import Recipe, split_own_model
 from kit.signature import Samples, TensorSpec
 from kit.tasks.interface import GoldenSet
 from kit.workers import ChildTask
@@ -78,7 +78,7 @@ class Lowering:
 
 def open_helper(work: Work) -> Helper:
     """Return a process that imports the children's modules while this one calibrates."""
-    at_once = workers.width(len(work.artifact_keys), CHILD_BYTES)
+    at_once = workers.choose_width(len(work.artifact_keys), CHILD_BYTES)
     modules, log = list_imports(work.recipe), work.shared / "helper.log"
     return Helper(modules, log, list_environment(work.shared, at_once))
 
@@ -100,7 +100,7 @@ def _list_libraries(recipe: Recipe) -> tuple[str, ...]:
     """Return the library that builds the network; a user's model imports its own."""
     if reference := split_reference(recipe.model):
         return (find_source(reference.source).package,)
-    return ("torchvision",) if own(recipe.model) is None else ()
+    return ("torchvision",) if split_own_model(recipe.model) is None else ()
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def start(
     longest_first = sorted(
         children, key=lambda child: -formats.get_format(child.key.format).lowering_cost
     )
-    at_once = workers.width(len(children), CHILD_BYTES)
+    at_once = workers.choose_width(len(children), CHILD_BYTES)
     tasks = [child.task for child in longest_first]
     with workers.Pool(tasks, at_once, list_environment(shared, at_once), helper.start) as pool:
         work.progress(f"lowering to {', '.join(child.key.name for child in children)}")
@@ -145,9 +145,9 @@ def export_reference(work: Work, model: nn.Module, example: Examples) -> None:
     Raises:
         BuildError: it cannot be exported.
     """
-    from kit.quantize.exporting import errors_of
+    from kit.quantize.exporting import translate_errors
 
-    with errors_of(model):
+    with translate_errors(model):
         formats.get_format(REFERENCE).export(model, example.first(), work.shared / REFERENCE_FILE)
 
 

@@ -11,7 +11,7 @@ from kit.devices import hostinfo
 from kit.errors import KitError, VerificationFailed
 from kit.formats.interface import predict
 from kit.manifest.artifacts import Artifact, Comparison
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.pipeline import _finish
 from kit.pipeline.build_state import INACCURATE_DB
 from kit.precisions import get_precision
@@ -77,7 +77,7 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
     )
     if not artifact.executed:
         pairs = pairs[1:]
-        work.notices.append(new_notice("artifact.not-run", file=name))
+        work.notices.append(make_notice("artifact.not-run", file=name))
     comparisons: list[Comparison] = []
     for against, right, limits in pairs:
         thresholds = {
@@ -122,7 +122,7 @@ def warn_inaccurate(
     trained = recipe.weights != "random" and get_algorithm(artifact.quantize).calibrates
     if not trained or worst >= INACCURATE_DB:
         return []
-    return [new_notice("int8.inaccurate", file=artifact.name, sqnr=worst)]
+    return [make_notice("int8.inaccurate", file=artifact.name, sqnr=worst)]
 
 
 def _failure(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from kit.encodings import Encoding, Encodings
 from kit.errors import RecipeError
 from kit.manifest.build_records import Range, Training
-from kit.notices import new_notice
+from kit.notices import make_notice
 from kit.pipeline import training_set
 from kit.pipeline.build_state import Preparation
 from kit.pipeline.checkpoints import Checkpoints
-from kit.pipeline.training_score import HeldOutEvaluation, TrainingScore, rejection_reason
+from kit.pipeline.training_score import HeldOutEvaluation, TrainingScore, explain_rejection
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
 from kit.quantize.training import Diverged, TrainingPlan, train_round
@@ -59,7 +59,7 @@ def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: 
     """
     group = distributed.from_environment()
     _check(work, group)
-    data = training_set.of(work, examples)
+    data = training_set.open_data(work, examples)
     evaluation = HeldOutEvaluation.of(data, teacher)
     recipe = work.recipe
     plan = TrainingPlan(
@@ -77,9 +77,9 @@ def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: 
     if not note:
         work.progress("comparing the trained model with the one it started from")
         end = _candidate(work, trained, examples, evaluation, plan)
-        note = rejection_reason(start.score, end.score)
+        note = explain_rejection(start.score, end.score)
     if note:
-        work.notices.append(new_notice("training.not-kept", reason=note))
+        work.notices.append(make_notice("training.not-kept", reason=note))
     else:
         folded.load_state_dict(trained.state_dict())
     kept = start if note else end
@@ -131,7 +131,7 @@ def _candidate(
     student.calibrate(examples, work.pictures.output_margin)
     search = work.recipe.observer == "search"
     ranges = range_search.search(student, examples) if search else ()
-    encodings = encoding_choice.activation_encodings(model, student)
+    encodings = encoding_choice.list_activation_encodings(model, student)
     _keep_float(work, student)
     return Candidate(student, ranges, encodings, evaluation.score(student.graph, plan))
 
@@ -173,7 +173,7 @@ def _rounds(
     """
     checkpoints = Checkpoints(work.cache_key)
     state, note = group.broadcast(checkpoints.load() if group.is_rank0 else None)
-    work.notices += [new_notice("training.restarted", reason=note)] if note else []
+    work.notices += [make_notice("training.restarted", reason=note)] if note else []
     again = f", going on after step {state['step']} of a build that was stopped" if state else ""
     work.progress(f"training on {len(data.seen)} pictures of {data.source}{again}")
     # Ranks on other machines may have rounded differently.

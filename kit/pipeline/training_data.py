@@ -84,14 +84,16 @@ class TrainingData:
 
         pairs = [self.read(index) for index in indices]
         views = [
-            image if draw is None else view(image, np.random.default_rng(draw).random(5).tolist())
+            image
+            if draw is None
+            else augment_picture(image, np.random.default_rng(draw).random(5).tolist())
             for (image, _), draw in zip(pairs, draws, strict=True)
         ]
         labels = torch.tensor([label for _, label in pairs]) if self.labelled else None
         return Batch(torch.stack(views), labels)
 
 
-def view(image: Tensor, draws: Sequence[float]) -> Tensor:
+def augment_picture(image: Tensor, draws: Sequence[float]) -> Tensor:
     """Return a resized crop of a picture [3, H, W], mirrored or not; five draws from 0..1."""
     from torch.nn import functional
 

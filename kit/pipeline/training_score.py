@@ -65,10 +65,10 @@ class HeldOutEvaluation:
 
     def score(self, model: Callable[[Tensor], Tensor], plan: TrainingPlan) -> TrainingScore:
         """Compare a simulated model with the float one, and with the labels if there are any."""
-        from kit.quantize.training import objective
+        from kit.quantize.training import compute_objective
 
         logits, labels = _answers(model, self.batch.images), self.batch.labels
-        loss = float(objective(plan, logits, self.expected, labels))
+        loss = float(compute_objective(plan, logits, self.expected, labels))
         truth = self.expected.argmax(1) if labels is None else labels
         noise = (self.expected.double() - logits.double()).square().sum(1)
         power = float(self.expected.double().square().sum())
@@ -84,7 +84,7 @@ def _answers(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         return torch.cat([model(part) for part in images.split(CHUNK)])
 
 
-def rejection_reason(start: TrainingScore, end: TrainingScore) -> str:
+def explain_rejection(start: TrainingScore, end: TrainingScore) -> str:
     """Return why the end is not better than the start; empty if it is better."""
     if not end.loss < start.loss:
         return (

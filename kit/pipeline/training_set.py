@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import PictureError
-from kit.images import PictureSet, digest, open_set, sample
+from kit.images import PictureSet, hash_picture, open_set, sample_pictures
 from kit.images.missing import make_missing_error
 from kit.pipeline.build_state import Preparation
 from kit.pipeline.training_data import MAX_HELD, TrainingData, split
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kit.quantize.examples import Examples
 
 
-def identity(recipe: Recipe) -> str:
+def hash_set(recipe: Recipe) -> str:
     """Return the hash of the set that a recipe trains with; empty if it names none.
 
     Raises:
@@ -28,18 +28,18 @@ def identity(recipe: Recipe) -> str:
     """
     if recipe.train is None:
         return ""
-    lines = [f"{digest(p)} {p.name}\n" for p in _choose(recipe, ())]
+    lines = [f"{hash_picture(p)} {p.name}\n" for p in _choose(recipe, ())]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def digests(recipe: Recipe) -> tuple[str, ...]:
+def hash_each(recipe: Recipe) -> tuple[str, ...]:
     """Return the SHA-256 of each picture of the set that a recipe trains with, if it names one."""
     if recipe.train is None:
         return ()
-    return tuple(digest(picture) for picture in _choose(recipe, ()))
+    return tuple(hash_picture(picture) for picture in _choose(recipe, ()))
 
 
-def of(work: Preparation, examples: Examples) -> TrainingData:
+def open_data(work: Preparation, examples: Examples) -> TrainingData:
     """Return the pictures that a recipe trains with.
 
     Args:
@@ -67,18 +67,18 @@ def of(work: Preparation, examples: Examples) -> TrainingData:
 def _from_set(work: Preparation) -> TrainingData:
     import torch
 
-    from kit.images import batch
+    from kit.images import make_batch
 
     chosen = _choose(work.recipe, _categories(work))
     pictures = chosen.pictures
     labelled = _are_labelled(chosen, work)
 
     def read(index: int) -> tuple[Tensor, int | None]:
-        (array,) = batch([pictures[index]], work.preprocessing)
+        (array,) = make_batch([pictures[index]], work.preprocessing)
         return torch.from_numpy(array), pictures[index].label
 
     held, seen = split(len(pictures), work.recipe.seed)
-    digests = tuple(digest(picture) for picture in pictures)
+    digests = tuple(hash_picture(picture) for picture in pictures)
     return TrainingData(chosen.source, digests, held, seen, labelled, read, work.recipe.seed)
 
 
@@ -86,7 +86,9 @@ def _choose(recipe: Recipe, categories: Sequence[str] | None) -> PictureSet:
     """Return a sample of the set, no larger than the number of pictures training uses."""
     assert recipe.train is not None
     pictures = open_set(Path(recipe.train), categories=categories)
-    return sample(pictures, recipe.train_steps * recipe.train_batch + MAX_HELD, recipe.seed)
+    return sample_pictures(
+        pictures, recipe.train_steps * recipe.train_batch + MAX_HELD, recipe.seed
+    )
 
 
 def _categories(work: Preparation) -> Sequence[str] | None:

@@ -99,9 +99,9 @@ class ProcessorCheck:
         command: Sequence[str] = drive.PYTHON
         if processor is not None:
             runner = runners[processor.abi, self.artifact.format]
-            command = emulation.command(runner, processor, self.work / processor.name)
+            command = emulation.make_command(runner, processor, self.work / processor.name)
         transcript = drive.run(
-            local.open(None), request, drive.environment(1), command, SILENCE_SECONDS
+            local.open(None), request, drive.make_environment(1), command, SILENCE_SECONDS
         )
         specs = self.golden.reference.specs
         reported = transcript.out.tensors if transcript.out else ""

@@ -55,7 +55,7 @@ def select_processors(names: Sequence[str]) -> list[Processor | None]:
         if name == HOST:
             chosen[name] = None
         elif name == ALL:
-            chosen |= {HOST: None, **{p.name: p for p in emulation.usable_processors()}}
+            chosen |= {HOST: None, **{p.name: p for p in emulation.list_usable_processors()}}
         elif name in emulation.PROCESSORS:
             chosen[name] = emulation.find_processor(name)
         else:

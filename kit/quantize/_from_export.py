@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kit.quantize.exporting import operator, program
+from kit.quantize.exporting import export_graph, name_operator
 from kit.quantize.nodes import REPEATED, NodeValue, as_node, as_number
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _TORCH = {
 _FUNCTIONAL = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
 
 
-def graph(model: nn.Module, examples: Examples) -> GraphModule:
+def translate_model(model: nn.Module, examples: Examples) -> GraphModule:
     """Return a graph of modules and Python functions that is equivalent to the model.
 
     Args:
@@ -55,7 +55,7 @@ def graph(model: nn.Module, examples: Examples) -> GraphModule:
     Raises:
         BuildError: `torch.export` cannot follow the model.
     """
-    return _Translation(program(model, examples)).done(type(model).__name__)
+    return _Translation(export_graph(model, examples)).done(type(model).__name__)
 
 
 class _Translation:
@@ -83,7 +83,7 @@ class _Translation:
             if node.op == "output":
                 self.made.output(self._value(node.args[0][0]))
             elif not _ASSERTS.search(f"{node.target}") and not self._compute(node):
-                self.env[node] = self._translate(node, operator(node))
+                self.env[node] = self._translate(node, name_operator(node))
         graph_module = fx.GraphModule(self.attributes, self.made, name)
         graph_module.graph.eliminate_dead_code()
         graph_module.delete_all_unused_submodules()

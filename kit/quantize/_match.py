@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
 from kit.network import export_program
-from kit.quantize._names import TensorNames, operator_name
+from kit.quantize._names import TensorNames, name_operator
 from kit.quantize._place import is_observer, observes
-from kit.quantize.nodes import as_node, called, node_name
+from kit.quantize.nodes import as_node, get_module, name_node
 from kit.varying import Varying
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def export(model: GraphModule, example: Call, varying: Varying = ()) -> GraphMod
         varying: dimensions of inputs that may vary.
     """
     for node in model.graph.nodes:
-        node.meta["custom"] = {TENSOR: node_name(node)}
+        node.meta["custom"] = {TENSOR: name_node(node)}
     try:
         program: GraphModule = export_program(model, example, varying).module()
     finally:
@@ -46,7 +46,7 @@ def export(model: GraphModule, example: Call, varying: Varying = ()) -> GraphMod
             del node.meta["custom"]
     inputs = (_placeholders(graph) for graph in (program, model))
     for node, canonical in zip(*inputs, strict=True):  # export makes new placeholders
-        node.meta["custom"] = {TENSOR: node_name(canonical)}
+        node.meta["custom"] = {TENSOR: name_node(canonical)}
     return program
 
 
@@ -62,14 +62,14 @@ class Exported:
 
     def __init__(self, names: TensorNames) -> None:
         self._names = names
-        self._nodes: dict[str, Node] = {node_name(node): node for node in names.model.graph.nodes}
+        self._nodes: dict[str, Node] = {name_node(node): node for node in names.model.graph.nodes}
 
     def names_of(self, node: Node) -> frozenset[str]:
         """Return the names of the encodings that hold a node's tensor; none if there are none."""
         if _observes(node):
             return self.names_of(node.all_input_nodes[0])
         if self._is_within(node):
-            moves = operator_name(node) in _MOVING
+            moves = name_operator(node) in _MOVING
             return self.names_of(node.all_input_nodes[0]) if moves else frozenset()
         canonical = self._canonical(node)
         return frozenset() if canonical is None else self._names.of(canonical)
@@ -98,8 +98,8 @@ class Exported:
         canonical = self._nodes.get(name) if name is not None else None
         if (
             canonical is None
-            or operator_name(node) != "getitem"
-            or operator_name(canonical) == "getitem"
+            or name_operator(node) != "getitem"
+            or name_operator(canonical) == "getitem"
         ):
             return canonical
         # The items of a tuple have the name of the operator that makes the tuple.
@@ -113,7 +113,7 @@ def _name(node: Node) -> str | None:
 
 
 def _observes(node: Node) -> bool:
-    return node.op == "call_module" and observes(called(node))
+    return node.op == "call_module" and observes(get_module(node))
 
 
 def _users(node: Node) -> list[Node]:
@@ -121,7 +121,7 @@ def _users(node: Node) -> list[Node]:
     users = []
     for user in node.users:
         users += _users(user) if _observes(user) else [user]
-    return [n for n in users if operator_name(n) not in ("getitem", "_assert_tensor_metadata")]
+    return [n for n in users if name_operator(n) not in ("getitem", "_assert_tensor_metadata")]
 
 
 def _sources(node: Node) -> list[Node]:
@@ -155,7 +155,7 @@ def match_nodes(prepared: GraphModule, model: GraphModule) -> dict[Node, Node]:
         inputs = _nodes((node.args, node.kwargs)), _nodes((source.args, source.kwargs))
         if not same or len(inputs[0]) != len(inputs[1]):
             raise BuildError(
-                f"torch.ao's graph has {node.name} where the model has {node_name(canonical)}",
+                f"torch.ao's graph has {node.name} where the model has {name_node(canonical)}",
                 "leave out the formats lite and torchscript",
             )
         waiting += zip(*inputs, strict=True)

@@ -1,7 +1,7 @@
 """Look up encodings of the canonical graph's tensors by the names of its nodes.
 
 The canonical graph is the folded float model. Encodings are named after its nodes (see
-`kit.quantize.nodes.node_name`); each flow matches nodes of its own graph to canonical nodes, by
+`kit.quantize.nodes.name_node`); each flow matches nodes of its own graph to canonical nodes, by
 structure and never by values.
 """
 
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from kit.encodings import Encodings
 from kit.errors import BuildError
-from kit.quantize.nodes import as_node, called, is_clip, is_quantized_later, node_name, only_moves
+from kit.quantize.nodes import (
+    as_node,
+    get_module,
+    is_clip,
+    is_quantized_later,
+    keeps_values,
+    name_node,
+)
 
 if TYPE_CHECKING:
     from torch.fx import Graph, GraphModule, Node
@@ -47,9 +54,9 @@ class TensorNames:
         self.model = model
         self._found: dict[Node, frozenset[str]] = {}
         self._known = {one.name for one in encodings.activations}
-        nodes = {node_name(node) for node in model.graph.nodes}
+        nodes = {name_node(node) for node in model.graph.nodes}
         if strange := sorted(self._known - nodes):
-            raise no_place(strange[0], "the graph has no such tensor")
+            raise make_placement_error(strange[0], "the graph has no such tensor")
 
     def of(self, node: Node) -> frozenset[str]:
         """Return the names of the encodings that together cover a node's tensor; none if unknown.
@@ -62,7 +69,7 @@ class TensorNames:
         return self._found[node]
 
     def _look_up(self, node: Node) -> frozenset[str]:
-        name = node_name(node)
+        name = name_node(node)
         if name in self._known:
             return frozenset({name})
         users = list(node.users)
@@ -84,7 +91,7 @@ class TensorNames:
         """
         for names in self._needed(kept):
             if names and names.isdisjoint(placed):
-                raise no_place(min(names), "the format does not quantize this tensor")
+                raise make_placement_error(min(names), "the format does not quantize this tensor")
 
     def _needed(self, kept: Collection[str]) -> Iterator[frozenset[str]]:
         from torch import nn
@@ -96,11 +103,11 @@ class TensorNames:
                 continue
             yield self.of(node.args[0])
             users = list(node.users)
-            fused = len(users) == 1 and operator_name(users[0]) in _RECTIFIERS
+            fused = len(users) == 1 and name_operator(users[0]) in _RECTIFIERS
             yield self.of(node) | (self.of(users[0]) if fused else frozenset())
 
 
-def no_place(name: str, why: str) -> BuildError:
+def make_placement_error(name: str, why: str) -> BuildError:
     """Return the error for an encoding that a flow cannot place."""
     return BuildError(
         f"the encoding of {name} finds no place: {why}",
@@ -118,7 +125,7 @@ def owns_encoding(node: Node) -> bool:
 def is_output(node: Node) -> bool:
     """Whether a node's values are those of the model's output."""
     last = node.graph.output_node().all_input_nodes[0]
-    while last is not node and only_moves(last) and last.all_input_nodes:
+    while last is not node and keeps_values(last) and last.all_input_nodes:
         last = last.all_input_nodes[0]
     return last is node
 
@@ -140,31 +147,31 @@ def _find_source(node: Node) -> Node | None:
     if len(node.all_input_nodes) != 1:
         return None
     (source,) = node.all_input_nodes
-    name = operator_name(node)
+    name = name_operator(node)
     is_divisor = name in ("div", "truediv") and node.args[:1] != (source,)
-    passes = only_moves(node) or name in _SELECTING | _SCALING
+    passes = keeps_values(node) or name in _SELECTING | _SCALING
     computed = source.op in ("call_module", "call_function", "call_method")
     return source if passes and computed and not is_divisor else None
 
 
 def shares_range(node: Node) -> bool:
     """Whether a node's output has its input's range: it moves, selects or averages values."""
-    if only_moves(node):
+    if keeps_values(node):
         return True
-    name = operator_name(node)
+    name = name_operator(node)
     if name == "getitem":
         source = as_node(node.args[0])
-        return operator_name(source) in _SPLITTING or is_quantized_later(source)
+        return name_operator(source) in _SPLITTING or is_quantized_later(source)
     if any(source.op == "get_attr" for source in node.all_input_nodes):
         return False
     fills = name == "pad" and bool(node.kwargs.get("value") or node.args[3:])
     return name in _SHARING and not fills
 
 
-def operator_name(node: Node) -> str:
+def name_operator(node: Node) -> str:
     """Return the class of a called module, or the name of a function, operator or method."""
     if node.op == "call_module":
-        return type(called(node)).__name__
+        return type(get_module(node)).__name__
     target: object = node.target
     packet = getattr(target, "overloadpacket", target)
     return target if isinstance(target, str) else str(getattr(packet, "__name__", ""))

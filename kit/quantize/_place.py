@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from kit.encodings import Encoding, Encodings
 from kit.errors import BuildError
-from kit.quantize._names import TensorNames, no_place
-from kit.quantize.encoding_choice import encoding_of_range
+from kit.quantize._names import TensorNames, make_placement_error
+from kit.quantize.encoding_choice import encode_range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,7 +99,7 @@ class Placing:
         """
         match = self._weights.get(name)
         if match is not None and len(match.scales) != (channels or 1):
-            raise no_place(
+            raise make_placement_error(
                 name, f"it has {len(match.scales)} scales, and the weight needs {channels or 1}"
             )
         return match
@@ -162,7 +162,7 @@ def _ends(graph: GraphModule, constant: Node) -> tuple[float, float]:
 def _joined(ends: list[tuple[float, float]]) -> Encoding:
     """Return the common encoding of several tensors, which covers all their values."""
     low, high = (min(low for low, _ in ends), max(high for _, high in ends))
-    return encoding_of_range("", low, high)
+    return encode_range("", low, high)
 
 
 def _no_encoding(node: Node) -> BuildError:

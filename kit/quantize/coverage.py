@@ -40,7 +40,7 @@ class Coverage:
     outside: float
 
 
-def coverage(
+def measure_coverage(
     model: GraphModule,
     calibration: ExamplesLike,
     natural: ExamplesLike,

@@ -113,7 +113,7 @@ def from_environment() -> Group:
 
 
 @contextmanager
-def process_group() -> Iterator[Group]:
+def join_process_group() -> Iterator[Group]:
     """Yield the group of processes, connected over gloo if there are several."""
     group = from_environment()
     if group.size == 1:

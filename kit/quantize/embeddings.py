@@ -11,7 +11,7 @@ import copy
 import operator
 from typing import TYPE_CHECKING, cast
 
-from kit.quantize.exporting import operator as operator_name
+from kit.quantize.exporting import name_operator
 
 if TYPE_CHECKING:
     import torch
@@ -52,9 +52,9 @@ def _find_lookups(model: GraphModule) -> list[tuple[Node, str]]:
             module = modules[str(node.target)]
             if isinstance(module, nn.Embedding) and module.max_norm is None:
                 matches.append((node, f"{node.target}.weight"))
-        elif node.op == "call_function" and operator_name(node) == "embedding":
+        elif node.op == "call_function" and name_operator(node) == "embedding":
             table, rest = node.args[0], node.kwargs
-            if operator_name(node) == "embedding" and not rest.get("max_norm"):
+            if name_operator(node) == "embedding" and not rest.get("max_norm"):
                 # aten takes the table first, the function of Python the indices
                 table = table if _is_constant(table) else node.args[1]
                 if _is_constant(table):

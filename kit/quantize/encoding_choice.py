@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
 from kit.errors import RecipeError, UnknownName
 from kit.quantize._names import owns_encoding
-from kit.quantize.nodes import get_layer, layer_names, node_name
+from kit.quantize.nodes import get_layer, list_layer_names, name_node
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +27,7 @@ EPS = 2**-12
 WEIGHT_EPS = 2**-24
 
 
-def given_or_chosen(model: GraphModule, examples: Examples, options: Options) -> Encodings:
+def choose_encodings(model: GraphModule, examples: Examples, options: Options) -> Encodings:
     """Return the encodings in the options, or else calibrate with the options' observer.
 
     Args:
@@ -42,8 +42,8 @@ def given_or_chosen(model: GraphModule, examples: Examples, options: Options) ->
     simulation = Simulation(model, options.granularity, options.observer)
     simulation.calibrate(examples, options.output_margin)
     return Encodings(
-        activations=activation_encodings(model, simulation),
-        weights=weight_encodings(model, options.granularity, options.keep_float),
+        activations=list_activation_encodings(model, simulation),
+        weights=compute_weight_encodings(model, options.granularity, options.keep_float),
     )
 
 
@@ -53,8 +53,8 @@ def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
     Raises:
         RecipeError: one is for a tensor that the graph does not have.
     """
-    nodes = [node_name(node) for node in model.graph.nodes if node.op != "output"]
-    weights = [f"{name}.weight" for name in layer_names(model)]
+    nodes = [name_node(node) for node in model.graph.nodes if node.op != "output"]
+    weights = [f"{name}.weight" for name in list_layer_names(model)]
     for names, chosen in ((nodes, encodings.activations), (weights, encodings.weights)):
         for one in chosen:
             if one.name not in names:
@@ -63,28 +63,28 @@ def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
     return encodings
 
 
-def activation_encodings(model: GraphModule, simulation: Simulation) -> tuple[Encoding, ...]:
+def list_activation_encodings(model: GraphModule, simulation: Simulation) -> tuple[Encoding, ...]:
     """Return the encodings of a canonical graph's tensors from its calibrated simulation.
 
     Operators that only move or average values have none: they share their input's.
     """
-    owners = (node_name(node) for node in model.graph.nodes if owns_encoding(node))
+    owners = (name_node(node) for node in model.graph.nodes if owns_encoding(node))
     ranges = {name: simulation.activations[name] for name in owners}
-    return tuple(encoding_of_range(name, fake.low, fake.high) for name, fake in ranges.items())
+    return tuple(encode_range(name, fake.low, fake.high) for name, fake in ranges.items())
 
 
-def weight_encodings(
+def compute_weight_encodings(
     model: GraphModule, granularity: str, kept: Collection[str] = ()
 ) -> tuple[Encoding, ...]:
     """Return the symmetric encodings of the convolutions' and linear layers' weights."""
     return tuple(
-        encoding_of_weight(f"{name}.weight", get_layer(model, name).weight, granularity)
-        for name in layer_names(model)
+        encode_weight(f"{name}.weight", get_layer(model, name).weight, granularity)
+        for name in list_layer_names(model)
         if name not in kept
     )
 
 
-def encoding_of_range(name: str, low: float, high: float) -> Encoding:
+def encode_range(name: str, low: float, high: float) -> Encoding:
     """Return the encoding of a range, computed in float32 like the packages' observers do."""
     import numpy as np
 
@@ -94,7 +94,7 @@ def encoding_of_range(name: str, low: float, high: float) -> Encoding:
     return Encoding(name=name, scales=(float(scale),), offsets=(offset,))
 
 
-def encoding_of_weight(name: str, weight: Tensor, granularity: str) -> Encoding:
+def encode_weight(name: str, weight: Tensor, granularity: str) -> Encoding:
     """Return the symmetric encoding of a weight [out, ...] with 127 steps on each side."""
     from kit.quantize.fake_quantizers import STEPS
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, message, origin, place
+from kit.error_text import find_origin, find_user_frame, format_message
+from kit.errors import BuildError
 from kit.varying import BATCH, Varying, explain_fixed, make_shapes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def errors_of(model: nn.Module, varying: Varying = ()) -> Iterator[None]:
+def translate_errors(model: nn.Module, varying: Varying = ()) -> Iterator[None]:
     """Translate errors of `torch.export`.
 
     Args:
@@ -42,7 +43,7 @@ def errors_of(model: nn.Module, varying: Varying = ()) -> Iterator[None]:
             raise
         if varying and (fault := explain_fixed(exc, varying)) is not None:
             raise fault from exc
-        position = origin(exc)
+        position = find_origin(exc)
         raise BuildError(
             f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
             + (f" ({position})" if position else ""),
@@ -53,14 +54,14 @@ def errors_of(model: nn.Module, varying: Varying = ()) -> Iterator[None]:
 
 
 def _reason(exc: Exception) -> str:
-    text = message(exc)
+    text = format_message(exc)
     if re.search("data-dependent|_local_scalar_dense", text):
         return "its forward decides by the values of its input"
     line = next((line for line in text.splitlines() if line.strip()), type(exc).__name__)
     return line.strip()[:300]
 
 
-def program(model: nn.Module, examples: Examples) -> GraphModule:
+def export_graph(model: nn.Module, examples: Examples) -> GraphModule:
     """Return the functional exported graph of a model, with a dynamic batch if it has one.
 
     The sizes that vary by the examples do so in the graph, too.
@@ -82,20 +83,20 @@ def program(model: nn.Module, examples: Examples) -> GraphModule:
         call = tuple(torch.cat([value] * 2) for value in call)  # one would be specialized
         batch = torch.export.Dim(BATCH, min=1)
         shapes = tuple({0: batch, **dims} for dims in shapes or ({},) * len(call))
-    with errors_of(model, sizes), torch.no_grad():
+    with translate_errors(model, sizes), torch.no_grad():
         exported = torch.export.export(model, call, dynamic_shapes=shapes)
         module: GraphModule = exported.run_decompositions({}).module()
     return module
 
 
-def operator(node: object) -> str:
+def name_operator(node: object) -> str:
     """Return ``conv2d`` for ``aten.conv2d.default``, and the name of any other function."""
     target = getattr(node, "target", None)
     packet = getattr(target, "overloadpacket", target)
     return str(getattr(packet, "__name__", ""))
 
 
-def where(model: nn.Module, examples: Examples, message: str) -> str:
+def locate_operator(model: nn.Module, examples: Examples, message: str) -> str:
     """Return the operator that a message names and its place in the user's code, if any.
 
     Args:
@@ -104,14 +105,14 @@ def where(model: nn.Module, examples: Examples, message: str) -> str:
         message: of the error that a format raised.
     """
     try:
-        nodes = program(model, examples).graph.nodes
+        nodes = export_graph(model, examples).graph.nodes
     except BuildError:
         return ""
     for node in nodes:
-        name = operator(node)
+        name = name_operator(node)
         if node.op != "call_function" or not re.search(rf"\baten[.:]+{name}\b", message):
             continue
         trace = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
-        position = place((file, int(line)) for file, line in trace)
+        position = find_user_frame((file, int(line)) for file, line in trace)
         return f"aten.{name}" + (f" ({position})" if position else "")
     return ""

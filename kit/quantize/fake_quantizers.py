@@ -26,11 +26,11 @@ Watcher = Callable[["Tensor", "Tensor"], None]
 
 def round_weight(weight: Tensor, granularity: str) -> Tensor:
     """Return a weight [out, ...] rounded to symmetric int8 steps."""
-    step = weight_step(weight, granularity)
+    step = compute_weight_step(weight, granularity)
     return (weight / step).round() * step
 
 
-def weight_step(weight: Tensor, granularity: str) -> Tensor:
+def compute_weight_step(weight: Tensor, granularity: str) -> Tensor:
     """Return the step of a weight's grid, [out, 1, ...] or [1, 1, ...]."""
     flat = weight.flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
     step = (flat.abs().amax(1) / STEPS).clamp_min(1e-12)

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, words
+from kit.error_text import describe_exception
+from kit.errors import BuildError
 from kit.quantize import paddings
 from kit.quantize.nodes import NOT_FLOAT, REPEATED, NodeValue
 
@@ -61,24 +62,24 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
 
 def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
     """Trace symbolically, or by `torch.export` if that would miss weights or hooks of layers."""
-    from kit.quantize._from_export import graph as from_export
+    from kit.quantize._from_export import translate_model
     from kit.quantize.standard import has_hooks
 
     if examples is not None and has_hooks(model):
-        return from_export(model, examples)
+        return translate_model(model, examples)
     try:
         traced = _trace_symbolically(model, None if examples is None else len(examples.first()))
     except Exception as exc:  # tracing runs the model's own code, which may raise anything
         if examples is None:
             raise BuildError(
-                f"{type(model).__name__} cannot be traced: {words(exc)}",
+                f"{type(model).__name__} cannot be traced: {describe_exception(exc)}",
                 "make its forward free of decisions that depend on the input's values",
             ) from exc
-        return from_export(model, examples)
+        return translate_model(model, examples)
     if examples is None:
         return traced
     if _hides_layers(traced) or _overwrites(traced):
-        return from_export(model, examples)
+        return translate_model(model, examples)
     traced.graph.eliminate_dead_code()  # such as an auxiliary head whose output is not taken
     return traced
 

@@ -15,7 +15,7 @@ NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node whose value i
 NodeValue = Any  # the value of a node: a tensor, a number or nested containers of these
 
 
-def layer_names(folded: GraphModule) -> tuple[str, ...]:
+def list_layer_names(folded: GraphModule) -> tuple[str, ...]:
     """Return the names of the convolutions and linear layers, in the order of the graph."""
     from torch import nn
 
@@ -24,14 +24,14 @@ def layer_names(folded: GraphModule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for n in called if isinstance(modules[n], nn.Conv2d | nn.Linear)))
 
 
-def operation_names(folded: GraphModule) -> tuple[str, ...]:
+def list_operation_names(folded: GraphModule) -> tuple[str, ...]:
     """Return the names of the sums and products of two tensors, in the order of the graph.
 
     Like layers, all formats compute them in int8, and can keep each of them in float. Other
     convolutions than layers are not among them: ExecuTorch cannot lower a `Conv1d` in float between
     int8 operations.
     """
-    return tuple(node_name(node) for node in folded.graph.nodes if _is_operation(node))
+    return tuple(name_node(node) for node in folded.graph.nodes if _is_operation(node))
 
 
 def _is_operation(node: Node) -> bool:
@@ -44,7 +44,7 @@ def _is_operation(node: Node) -> bool:
     return all(isinstance(one, fx.Node) and NOT_FLOAT not in one.meta for one in node.args)
 
 
-def node_name(node: Node) -> str:
+def name_node(node: Node) -> str:
     """Return the name of the called module, or the node's name if it calls none."""
     return str(node.target if node.op == "call_module" else node.name)
 
@@ -63,7 +63,7 @@ def as_number(argument: object) -> float:
     return float(argument)
 
 
-def called(node: Node) -> nn.Module:
+def get_module(node: Node) -> nn.Module:
     """Return the module that a node calls."""
     owner = node.graph.owning_module
     assert owner is not None
@@ -83,7 +83,7 @@ def is_repeated(node: Node) -> bool:
     """Whether a node calls a layer with the weights of an earlier one."""
     if node.op != "call_module":
         return False
-    return hasattr(called(node), REPEATED)
+    return hasattr(get_module(node), REPEATED)
 
 
 def is_quantized_later(node: Node) -> bool:
@@ -95,15 +95,15 @@ def is_quantized_later(node: Node) -> bool:
     users = list(node.users)
     if len(users) == 1 and is_clip(users[0]):
         return False
-    return not only_moves(node)
+    return not keeps_values(node)
 
 
-def only_moves(node: Node) -> bool:
+def keeps_values(node: Node) -> bool:
     """Whether a node only reshapes or reorders its input's values."""
     from torch import nn
 
     if node.op == "call_module":
-        module = called(node)
+        module = get_module(node)
         return isinstance(module, nn.Flatten | nn.Identity | nn.Dropout)
     target: object = node.target
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
@@ -116,15 +116,15 @@ def is_clip(node: Node) -> bool:
 
     if node.op != "call_module":
         return False
-    module = called(node)
+    module = get_module(node)
     return isinstance(module, nn.ReLU | nn.Hardtanh)
 
 
-def clip_of(node: Node) -> float:
+def get_clip_bound(node: Node) -> float:
     """Return the upper bound of a ReLU6 or another clip; infinity for other nodes."""
     from torch import nn
 
     if node.op != "call_module":
         return float("inf")
-    module = called(node)
+    module = get_module(node)
     return float(module.max_val) if isinstance(module, nn.Hardtanh) else float("inf")

@@ -55,7 +55,7 @@ PERCENTILE = 0.9999
 SAMPLE = 2**19
 
 
-def activation_observer(name: str, observers: Observers) -> type[Observer]:
+def choose_activation_observer(name: str, observers: Observers) -> type[Observer]:
     """Return the observer class of a name, from one package's observer module.
 
     Args:
@@ -66,7 +66,11 @@ def activation_observer(name: str, observers: Observers) -> type[Observer]:
         UnknownName: there is no such observer.
     """
     check(name)
-    searches = {"percentile": percentile_range, "search": percentile_range, "mse": mse_range}
+    searches = {
+        "percentile": compute_percentile_range,
+        "search": compute_percentile_range,
+        "mse": compute_mse_range,
+    }
     if name in searches:
         return _searching(observers.HistogramObserver, searches[name])
     return {
@@ -76,7 +80,9 @@ def activation_observer(name: str, observers: Observers) -> type[Observer]:
     }[name]
 
 
-def weight_observer(granularity: str, observers: Observers) -> tuple[type[Observer], torch.qscheme]:
+def choose_weight_observer(
+    granularity: str, observers: Observers
+) -> tuple[type[Observer], torch.qscheme]:
     """Return the min-max observer class and the qscheme of symmetric weights."""
     import torch
 
@@ -96,7 +102,7 @@ def _searching(histogram_observer: type[Observer], search: RangeSearch) -> type[
         """The histogram observer with another search for the final range."""
 
         def forward(self, x_orig: Tensor) -> Tensor:
-            every = max(1, x_orig.numel() // SAMPLE) if search is percentile_range else 1
+            every = max(1, x_orig.numel() // SAMPLE) if search is compute_percentile_range else 1
             # An odd stride, so as not to sample the same columns of pictures repeatedly.
             super().forward(x_orig.flatten()[:: every | 1] if every > 1 else x_orig)
             return x_orig
@@ -107,7 +113,7 @@ def _searching(histogram_observer: type[Observer], search: RangeSearch) -> type[
     return SearchingObserver
 
 
-def percentile_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def compute_percentile_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range that leaves out 0.01 % of a histogram's mass at each end."""
     import torch
 
@@ -119,7 +125,7 @@ def percentile_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tens
     return low + first_bin * width, low + (last_bin + 1) * width
 
 
-def mse_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def compute_mse_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range with the minimum mean squared error of 8-bit rounding and clipping.
 
     The whole range is shrunk towards zero in steps of 1 %. torch's own histogram search shrinks

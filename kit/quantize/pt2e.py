@@ -14,7 +14,7 @@ from kit.quantize import wording
 from kit.quantize._match import Exported, export
 from kit.quantize._place import Placing, fix_scales, is_observer
 from kit.quantize._widen import widen_activations
-from kit.quantize.encoding_choice import given_or_chosen
+from kit.quantize.encoding_choice import choose_encodings
 from kit.quantize.examples import as_examples
 from kit.quantize.nodes import as_node
 from kit.quantize.options import Options, Quantized
@@ -44,7 +44,7 @@ def quantize_static(
 
     unsigned = flow == "pt2e-u8"
     examples = as_examples(given)
-    placing = Placing(model, given_or_chosen(model, examples, options), options.keep_float, pt2e)
+    placing = Placing(model, choose_encodings(model, examples, options), options.keep_float, pt2e)
     program = export(model, examples.first(), options.varying)
     exported = Exported(placing.names)
     clipped = replace_clips(program)
@@ -70,7 +70,7 @@ def quantize_static(
     _round_biases(graph)
     return Quantized(
         graph=graph,
-        qconfig={**wording.static(flow, options), "encodings": placed},
+        qconfig={**wording.describe_static(flow, options), "encodings": placed},
         integer=True,
     )
 
@@ -103,7 +103,9 @@ def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) 
         prepared = prepare_pt2e(_unroll(program), quantizer)
         prepared(*example)
         graph = convert_pt2e(prepared)
-    return Quantized(graph=graph, qconfig=wording.dynamic("pt2e-s8", options), integer=True)
+    return Quantized(
+        graph=graph, qconfig=wording.describe_dynamic("pt2e-s8", options), integer=True
+    )
 
 
 def _unroll(program: ExportedProgram) -> GraphModule:

@@ -18,8 +18,8 @@ from torch.nn.utils import parametrize
 from kit.quantize._names import find_answers
 from kit.quantize.examples import as_examples, join_outputs
 from kit.quantize.fake_quantizers import LEVELS, FakeActivation, FakeWeight, Watcher
-from kit.quantize.nodes import clip_of, is_quantized_later, node_name
-from kit.quantize.observers import activation_observer
+from kit.quantize.nodes import get_clip_bound, is_quantized_later, name_node
+from kit.quantize.observers import choose_activation_observer
 from kit.quantize.statistics import Observed, Statistic, collect
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ class Simulation:
 
         quantized = [node for node in self.graph.graph.nodes if is_quantized_later(node)]
         answers = find_answers(self.graph.graph)
-        self.answers = frozenset(node_name(node) for node in quantized if node in answers)
+        self.answers = frozenset(name_node(node) for node in quantized if node in answers)
         for node in quantized:
             # A histogram would clip the largest logits, which are rare but decide the answer.
-            kind = activation_observer("minmax" if node in answers else observer, observers)
+            kind = choose_activation_observer("minmax" if node in answers else observer, observers)
             fake = FakeActivation(kind(dtype=torch.uint8, quant_min=0, quant_max=LEVELS))
-            fake.clip = clip_of(node)
-            self.activations[node_name(node)] = fake
+            fake.clip = get_clip_bound(node)
+            self.activations[name_node(node)] = fake
             self._insert(node, fake)
         self.graph.recompile()
 
@@ -82,7 +82,7 @@ class Simulation:
         name = f"fake_{len(self.activations)}"
         while hasattr(self.graph, name):  # the user may call a layer so
             name += "_"
-        self._fakes[node_name(node)] = name
+        self._fakes[name_node(node)] = name
         self.graph.add_submodule(name, fake)
         with self.graph.graph.inserting_after(node):
             added = self.graph.graph.call_module(name, (node,))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from kit.quantize.nodes import NodeValue, is_quantized_later, node_name
+from kit.quantize.nodes import NodeValue, is_quantized_later, name_node
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,8 +80,8 @@ class Extremes:
     def add(self, node: Node, value: Tensor) -> None:
         """Widen the ends to hold a tensor."""
         low, high = (float(end) for end in value.aminmax())
-        ends = self.ends.get(node_name(node), (low, high))
-        self.ends[node_name(node)] = min(ends[0], low), max(ends[1], high)
+        ends = self.ends.get(name_node(node), (low, high))
+        self.ends[name_node(node)] = min(ends[0], low), max(ends[1], high)
 
 
 class Observed:
@@ -96,11 +96,11 @@ class Observed:
 
     def wants(self, node: Node) -> bool:
         """Whether a tensor has an observer."""
-        return is_quantized_later(node) and node_name(node) in self.observers
+        return is_quantized_later(node) and name_node(node) in self.observers
 
     def add(self, node: Node, value: Tensor) -> None:
         """Call the observer of a tensor."""
-        self.observers[node_name(node)](value)
+        self.observers[name_node(node)](value)
 
 
 class Outside:
@@ -118,11 +118,11 @@ class Outside:
 
     def wants(self, node: Node) -> bool:
         """Whether a tensor has a known range."""
-        return is_quantized_later(node) and node_name(node) in self._ends
+        return is_quantized_later(node) and name_node(node) in self._ends
 
     def add(self, node: Node, value: Tensor) -> None:
         """Count a tensor's values."""
-        name = node_name(node)
+        name = name_node(node)
         low, high = self._ends[name]
         outside = (value < low) | (value > high)
         self.beyond[name] = self.beyond.get(name, 0) + int(outside.sum())

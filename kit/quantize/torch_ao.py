@@ -22,10 +22,10 @@ from kit.encodings import LEVELS, Encoding
 from kit.quantize import wording
 from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
-from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
+from kit.quantize.encoding_choice import WEIGHT_EPS, choose_encodings
 from kit.quantize.examples import as_examples
-from kit.quantize.nodes import NodeValue, layer_names, node_name
-from kit.quantize.observers import weight_observer
+from kit.quantize.nodes import NodeValue, list_layer_names, name_node
+from kit.quantize.observers import choose_weight_observer
 from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
     with _qnnpack(), torch.inference_mode():
         examples = as_examples(examples_like)
         example = examples.first()
-        encodings = given_or_chosen(model, examples, options)
+        encodings = choose_encodings(model, examples, options)
         placing = Placing(model, encodings, options.keep_float, observer)
         swapped, hidden = _hide_prelu(_with_fusable_clips(model))
         custom = PrepareCustomConfig().set_non_traceable_module_classes([hidden])
@@ -72,7 +72,7 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
         _drop_saturated_clips(graph, example)
     return Quantized(
         graph=graph,
-        qconfig={**wording.static("torch-ao", options), "encodings": placed},
+        qconfig={**wording.describe_static("torch-ao", options), "encodings": placed},
         computed_in_float=_computed_in_float(graph, example),
     )
 
@@ -81,9 +81,9 @@ def _leave_out(mapping: QConfigMapping, model: GraphModule, names: Collection[st
     """Keep layers and operations in float: modules by name, functions by their order."""
     seen: Counter[object] = Counter()
     for node in model.graph.nodes:
-        if node_name(node) in names and node.op == "call_module":
+        if name_node(node) in names and node.op == "call_module":
             mapping.set_module_name(node.target, None)
-        elif node_name(node) in names:
+        elif name_node(node) in names:
             mapping.set_module_name_object_type_order("", node.target, seen[node.target], None)
         seen[node.target] += 1
 
@@ -122,7 +122,7 @@ def _place_weights(prepared: GraphModule, placing: Placing, options: Options) ->
     from torch.ao.quantization import QConfig
 
     modules = dict(prepared.named_modules())
-    for name in layer_names(placing.names.model):
+    for name in list_layer_names(placing.names.model):
         module = modules.get(name)
         qconfig = getattr(module, "qconfig", None)
         if module is None or qconfig is None:
@@ -192,7 +192,9 @@ def quantize_dynamic(model: GraphModule, examples: ExamplesLike, options: Option
         graph = tq.quantize_dynamic(copy.deepcopy(model), kinds, dtype=torch.qint8)
         in_float = _computed_in_float(graph, as_examples(examples).first())
     return Quantized(
-        graph=graph, qconfig=wording.dynamic("torch-ao", options), computed_in_float=in_float
+        graph=graph,
+        qconfig=wording.describe_dynamic("torch-ao", options),
+        computed_in_float=in_float,
     )
 
 
@@ -208,7 +210,7 @@ def _qconfig(options: Options) -> QConfig:
 
     # Only its position and dtype matter: encodings replace it.
     activation = observer.MinMaxObserver
-    weight, qscheme = weight_observer(options.granularity, observer)
+    weight, qscheme = choose_weight_observer(options.granularity, observer)
     return QConfig(
         activation=activation.with_args(dtype=torch.quint8, reduce_range=False),
         weight=weight.with_args(

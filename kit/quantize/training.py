@@ -90,7 +90,7 @@ class Diverged(Exception):
         self.step = step
 
 
-def objective(
+def compute_objective(
     plan: TrainingPlan, logits: Tensor, expected: Tensor, labels: Tensor | None
 ) -> Tensor:
     """Return the mean loss of a batch.
@@ -182,7 +182,7 @@ def _step(
         expected = teacher(part.images)
     optimizer.zero_grad()
     share = len(part.images) / plan.batch
-    loss = share * objective(plan, student.graph(part.images), expected, part.labels)
+    loss = share * compute_objective(plan, student.graph(part.images), expected, part.labels)
     loss.backward()
     total = loss.detach()
     group.all_reduce([total, *(p.grad for p in student.parameters() if p.grad is not None)])

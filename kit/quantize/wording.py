@@ -22,7 +22,7 @@ _TYPES = {
 }
 
 
-def static(flow: str, options: Options) -> dict[str, str]:
+def describe_static(flow: str, options: Options) -> dict[str, str]:
     """Return the static qconfig of a flow, by tensor kind."""
     activation, weight = _TYPES[flow]
     if options.activation_bits == 16:
@@ -39,7 +39,7 @@ def static(flow: str, options: Options) -> dict[str, str]:
     }
 
 
-def dynamic(flow: str, options: Options) -> dict[str, str]:
+def describe_dynamic(flow: str, options: Options) -> dict[str, str]:
     """Return the dynamic qconfig of a flow, by tensor kind."""
     activation, weight = _TYPES[flow]
     layers = "Linear, LSTM and GRU" if flow == "torch-ao" else "Linear"
@@ -51,7 +51,7 @@ def dynamic(flow: str, options: Options) -> dict[str, str]:
     }
 
 
-def weights(flow: str, options: Options) -> dict[str, str]:
+def describe_weights(flow: str, options: Options) -> dict[str, str]:
     """Return the configuration of weight-only quantization, by tensor kind."""
     if options.weight_bits == 4:
         as_come = "int8 per row, from each input of an int4 layer; float32 elsewhere"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kit.quantize.encoding_choice import WEIGHT_EPS
 from kit.quantize.nodes import as_node
-from kit.quantize.observers import weight_observer
+from kit.quantize.observers import choose_weight_observer
 from kit.quantize.options import Options
 from kit.quantize.pt2e_clips import list_clips
 
@@ -141,7 +141,7 @@ def make_config(options: Options, unsigned: bool) -> QuantizationConfig:
         # Only its position and dtype matter: encodings replace it.
         observer_or_fake_quant_ctr=observers.MinMaxObserver.with_args(),
     )
-    observer, qscheme = weight_observer(options.granularity, observers)
+    observer, qscheme = choose_weight_observer(options.granularity, observers)
     weight = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-127,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
-from kit.report.contexts import name_measurement, utc
+from kit.report.contexts import assume_utc, name_measurement
 from kit.results.accuracy import AccuracyResult, AccuracyRow, Metric
 from kit.results.context import BundleRef
-from kit.results.statistics import top1_margin95
+from kit.results.statistics import compute_top1_margin95
 
 SetKey = tuple[str, int]  # SHA-256 and number of samples
 
@@ -64,7 +64,12 @@ def collect(results: Iterable[AccuracyResult]) -> list[Accuracy]:
     """Return every row of every evaluation, oldest first, with its drop."""
     ordered = sorted(
         results,
-        key=lambda r: (utc(r.created), r.bundle.hash, r.pictures_sha256, _measurement(r) or ""),
+        key=lambda r: (
+            assume_utc(r.created),
+            r.bundle.hash,
+            r.pictures_sha256,
+            _measurement(r) or "",
+        ),
     )
     return [_against_reference(result, row) for result in ordered for row in result.rows]
 
@@ -83,7 +88,7 @@ def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
         pictures=result.pictures,
         pictures_sha256=result.pictures_sha256,
         left_out=result.left_out,
-        created=utc(result.created),
+        created=assume_utc(result.created),
         measurement=_measurement(result),
         drop=drop,
         margin=_margin(row) if drop is not None else None,
@@ -91,7 +96,7 @@ def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
 
 
 def _margin(row: AccuracyRow) -> float | None:
-    return None if row.agreement is None else 100 * top1_margin95(row.agreement, row.images)
+    return None if row.agreement is None else 100 * compute_top1_margin95(row.agreement, row.images)
 
 
 def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:

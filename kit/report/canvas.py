@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kit.report import labels
 from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.rows import Row
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ class Margins:
 
 
 @contextmanager
-def canvas(height: float, margins: Margins) -> Iterator[tuple[Figure, Axes]]:
+def open_canvas(height: float, margins: Margins) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure of this height and its axes without a frame, with y downwards in points.
 
     The figure must be rendered inside the block, which sets its style.
@@ -89,25 +89,25 @@ def canvas(height: float, margins: Margins) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def rows_axis(axes: Axes, label: str) -> None:
+def set_rows_axis(axes: Axes, label: str) -> None:
     """Show only an x axis with a grid, for rows that have their own labels."""
     axes.set_yticks([])
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.set_xlabel(label)
 
 
-def log_axis(axes: Axes, low: float, high: float) -> None:
+def set_log_axis(axes: Axes, low: float, high: float) -> None:
     """Make x logarithmic: equal ratios are equal distances. Ticks are plain numbers."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     axes.set_xscale("log")
     axes.set_xlim(low / 1.06, high * 1.06)
-    axes.xaxis.set_major_locator(FixedLocator(log_ticks(low / 1.06, high * 1.06)))
+    axes.xaxis.set_major_locator(FixedLocator(choose_log_ticks(low / 1.06, high * 1.06)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def choose_log_ticks(low: float, high: float) -> list[float]:
     """Return 1, 2 and 5 of every decade, or even steps if that gives fewer than three."""
     from matplotlib.ticker import MaxNLocator
 
@@ -121,7 +121,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return inside[::every]
 
 
-def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> None:
+def draw_row_title(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> None:
     """Write the label of a row above it, and its number at the right edge in a tone."""
     across = axes.get_yaxis_transform()
     write = functools.partial(axes.text, transform=across, va="center", bbox=LABEL_BOX)
@@ -131,16 +131,16 @@ def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> N
 
 def shorten(label: str, maximum: int) -> str:
     """Return a label of up to `maximum` characters; the table has the rest."""
-    label = one_line(label)
+    label = make_one_line(label)
     return label if len(label) <= maximum else f"{label[: maximum - 1]}…"
 
 
-def colour(row: Row) -> str:
+def choose_colour(row: Row) -> str:
     """Return the placeholder colour of a row: int8, fp32, or the eager reference."""
-    return PLACEHOLDER_COLOURS[labels.tone(row.key)]
+    return PLACEHOLDER_COLOURS[labels.choose_tone(row.key)]
 
 
-def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) -> None:
+def draw_dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) -> None:
     """Draw one round dot per sample, all of them as one path: an SVG of half the size."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -158,7 +158,7 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) 
     axes.add_patch(patch)
 
 
-def thinned(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
+def thin_values(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
     """Return the positions of up to `maximum` values: every k-th by size, and both ends."""
     if len(values) <= maximum:
         return np.arange(len(values))
@@ -166,7 +166,7 @@ def thinned(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
     return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, maximum).round().astype(int))])
 
 
-def spread_out(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread_positions(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return positions near the wanted ones, at least `gap` apart, inside low..high if they fit."""
     order = sorted(range(len(targets)), key=lambda i: targets[i])
     placed = [0.0] * len(targets)

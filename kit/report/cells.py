@@ -56,57 +56,57 @@ class Line:
     cells: tuple[Cell, ...]
 
 
-def head(row: Row) -> Head:
+def format_head(row: Row) -> Head:
     """Return the first cell of a row, with its marks."""
     marks = ["virtual device"] if row.virtual else []
     if row.timing and any(n.severity != "note" for n in row.timing.run.notices):
         marks.append("see warnings")
     runtime = row.artifact.runtime if row.artifact else ""
-    how = labels.method(row.quantize, row.bundle)
-    tone = labels.tone(row.key)
+    how = labels.describe_method(row.quantize, row.bundle)
+    tone = labels.choose_tone(row.key)
     return Head(row.label, ", ".join(part for part in (how, runtime) if part), tone, tuple(marks))
 
 
-def timed(cell: Callable[[Timing], Cell]) -> Callable[[Row], Cell]:
+def apply_to_timing(cell: Callable[[Timing], Cell]) -> Callable[[Row], Cell]:
     """Return a function of rows from one of timings; rows without a timing give an empty cell."""
     return lambda row: cell(row.timing) if row.timing else Cell(NONE)
 
 
-def size(row: Row) -> Cell:
+def format_size(row: Row) -> Cell:
     """Return the size of the file in MB."""
-    return Cell(text.megabytes(row.artifact.size) if row.artifact else NONE)
+    return Cell(text.format_megabytes(row.artifact.size) if row.artifact else NONE)
 
 
-def top1(row: Row) -> Cell:
+def format_top1(row: Row) -> Cell:
     """Return the top-1 in percent and the drop, or the agreement if there are no labels."""
     accuracy = row.accuracy
     if accuracy is None:
         return Cell(NONE)
     if accuracy.row.agreement is None:
-        return Cell(NONE, f"{text.decibels(accuracy.row.sqnr_db)} dB against fp32")
+        return Cell(NONE, f"{text.format_decibels(accuracy.row.sqnr_db)} dB against fp32")
     if accuracy.row.top1 is None:
-        return Cell(NONE, f"{text.percent(accuracy.row.agreement)} % agree")
-    return Cell(text.percent(accuracy.row.top1), _lost(accuracy))
+        return Cell(NONE, f"{text.format_percent(accuracy.row.agreement)} % agree")
+    return Cell(text.format_percent(accuracy.row.top1), _lost(accuracy))
 
 
-def metric(row: Row, heading: str) -> Cell:
+def format_metric(row: Row, heading: str) -> Cell:
     """Return a metric of the task by its heading, and the agreement."""
     accuracy = row.accuracy
     if accuracy is None or accuracy.metric is None or accuracy.metric.heading != heading:
         return Cell(NONE)
     share = accuracy.row.agreement
-    note = "" if share is None else f"{text.percent(share)} % agree"
+    note = "" if share is None else f"{text.format_percent(share)} % agree"
     return Cell(f"{accuracy.metric.value:.4g}", note)
 
 
-def agreement(row: Row) -> Cell:
+def format_agreement(row: Row) -> Cell:
     """Return the agreement with the float model in percent."""
-    return Cell(NONE if row.accuracy is None else text.percent(row.accuracy.row.agreement))
+    return Cell(NONE if row.accuracy is None else text.format_percent(row.accuracy.row.agreement))
 
 
-def sqnr(row: Row) -> Cell:
+def format_sqnr(row: Row) -> Cell:
     """Return the SQNR against the float model in dB."""
-    return Cell(NONE if row.accuracy is None else text.decibels(row.accuracy.row.sqnr_db))
+    return Cell(NONE if row.accuracy is None else text.format_decibels(row.accuracy.row.sqnr_db))
 
 
 def _lost(accuracy: Accuracy) -> str:
@@ -118,20 +118,22 @@ def _lost(accuracy: Accuracy) -> str:
     return f"{abs(accuracy.drop):.1f} {word}, ±{text.NBSP}{accuracy.margin:.1f}"
 
 
-def parity(row: Row) -> Cell:
+def format_parity(row: Row) -> Cell:
     """Return the share of golden pictures with the answer of the graph, in percent."""
     if row.parity is None:
         return Cell(NONE)
-    return Cell(text.percent(row.parity.agreement), f"of {row.parity.images}")
+    return Cell(text.format_percent(row.parity.agreement), f"of {row.parity.images}")
 
 
-def median(timing: Timing, longest: float | None = None) -> Cell:
+def format_median(timing: Timing, longest: float | None = None) -> Cell:
     """Return the median in ms and its interval, with a bar if the longest median is given."""
     value = timing.median.median
-    note = _interval(timing.median.interval, text.significant)
+    note = _interval(timing.median.interval, text.format_significant)
     if timing.median.interval is None and len(timing.processes) >= MIN_PROCESSES:
         note = "too few samples"
-    return Cell(text.significant(value), note, bar=None if longest is None else value / longest)
+    return Cell(
+        text.format_significant(value), note, bar=None if longest is None else value / longest
+    )
 
 
 def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
@@ -140,41 +142,41 @@ def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
     return f"{form(interval.low)} to {form(interval.high)}".replace(" ", text.NBSP)
 
 
-def speedup(speed: Speedup | None) -> Cell:
+def format_speedup(speed: Speedup | None) -> Cell:
     """Return the speed-up and its interval, and a word if it is not faster."""
     if speed is None:
         return Cell(NONE)
-    shown, note = text.times(speed.ratio), _interval(speed.interval, text.precise)
+    shown, note = text.format_ratio(speed.ratio), _interval(speed.interval, text.format_ratio_end)
     if speed.interval is None:
         return Cell(shown, note)
-    verdict = text.verdict(speed)
+    verdict = text.describe_speedup(speed)
     if verdict.endswith("faster"):
         return Cell(shown, note, tone="good")
     slower = verdict.endswith("slower")
     return Cell(shown, f"{note}, {'slower' if slower else verdict}", tone="bad" if slower else "")
 
 
-def memory(timing: Timing) -> Cell:
+def format_memory(timing: Timing) -> Cell:
     """Return the peak resident memory of the runner in MB."""
     peak = timing.run.peak_rss
     if peak is None:
         return Cell(NONE)
     base = timing.run.base_rss
-    note = "" if base is None else f"{text.megabytes(base)} without model"
-    return Cell(text.megabytes(peak), note)
+    note = "" if base is None else f"{text.format_megabytes(base)} without model"
+    return Cell(text.format_megabytes(peak), note)
 
 
-def samples(timing: Timing) -> Cell:
+def format_samples(timing: Timing) -> Cell:
     """Return the number of samples and the median of each process."""
-    medians = ", ".join(text.significant(m) for m in timing.processes)
+    medians = ", ".join(text.format_significant(m) for m in timing.processes)
     return Cell(str(len(timing.samples_ns)), f"medians {medians}")
 
 
-def runner(timing: Timing) -> Cell:
+def format_runner(timing: Timing) -> Cell:
     """Return the runner and the plan."""
     return Cell(timing.run.via, f"{timing.run.plan.name} plan")
 
 
-def setting(timing: Timing) -> Cell:
+def format_setting(timing: Timing) -> Cell:
     """Return the letter of the setting, for reports that have several."""
     return Cell(timing.setting.letter, f"{timing.run.via}, {timing.run.plan.name} plan")

@@ -53,11 +53,11 @@ def _compare(rows: list[Row]) -> Iterator[BundleComparison]:
     runs = [(row, row.timing.run) for row in rows if row.timing]
     if len({row.bundle.hash for row in rows}) < 2 or len(runs) < 2:
         return
-    paces = [min(rounds.paces(run.processes)) for _, run in runs]
+    paces = [min(rounds.compute_paces(run.processes)) for _, run in runs]
     fast, fast_run = runs[paces.index(min(paces))]
     for slow, slow_run in runs:
         if slow is not fast and rounds.is_paired(slow_run, fast_run):
-            yield BundleComparison(fast, slow, rounds.speedup(slow_run, fast_run))
+            yield BundleComparison(fast, slow, rounds.compute_speedup(slow_run, fast_run))
 
 
 def write_verdict(changes: Sequence[BundleComparison]) -> str:
@@ -94,9 +94,12 @@ def _list_slower(changes: Sequence[BundleComparison]) -> list[BundleComparison]:
 
 def _write_change(one: BundleComparison) -> str:
     interval = one.times.interval
-    ends = "" if interval is None else f" ({' to '.join(map(text.precise, _ends(interval)))})"
+    ends = (
+        "" if interval is None else f" ({' to '.join(map(text.format_ratio_end, _ends(interval)))})"
+    )
     return (
-        f"{one.slow.name} of {one.slow.bundle.name} takes {text.precise(one.times.ratio)}{ends} "
+        f"{one.slow.name} of {one.slow.bundle.name} takes "
+        f"{text.format_ratio_end(one.times.ratio)}{ends} "
         f"times as long as that of {one.fast.bundle.name}."
     )
 
@@ -113,14 +116,14 @@ def tabulate(report: Report) -> Table:
         for one in find_changes(report, setting):
             interval = one.times.interval
             ends = () if interval is None else _ends(interval)
-            note = " to ".join(map(text.precise, ends)) or "too few processes"
+            note = " to ".join(map(text.format_ratio_end, ends)) or "too few processes"
             slower = one.verdict == "slower"
             names = f"of {one.slow.bundle.name}, against that of {one.fast.bundle.name}"
             lines.append(
                 Line(
-                    replace(cells.head(one.slow), text=one.slow.name, note=names),
+                    replace(cells.format_head(one.slow), text=one.slow.name, note=names),
                     (
-                        Cell(f"{text.precise(one.times.ratio)}×", note),
+                        Cell(f"{text.format_ratio_end(one.times.ratio)}×", note),
                         Cell(one.verdict, tone="bad" if slower else ""),
                     ),
                 )

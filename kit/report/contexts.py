@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from kit.report.text import count
+from kit.report.text import format_count
 from kit.results.context import DeviceRef, Identity
 from kit.results.latency import LatencyResult, Run
 
@@ -51,13 +51,13 @@ class Setting:
     @property
     def title(self) -> str:
         """Device, processor, threads, and chosen cores, in one line."""
-        threads = count(int(self.facts["threads"]), "thread")
+        threads = format_count(int(self.facts["threads"]), "thread")
         if any(run.plan.cpus for _, run in self.members):
             threads += f" on cores {self.facts[MASK]}"
         return ", ".join(dict.fromkeys((self.device.name, self.facts["CPU"], threads)))
 
 
-def utc(moment: datetime) -> datetime:
+def assume_utc(moment: datetime) -> datetime:
     """Return the moment with a time zone, so that any two can be ordered."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -82,7 +82,7 @@ def _order(member: Member) -> tuple[int, str, datetime, str, str, str]:
     return (
         _RANK[run.device.kind],
         run.device.name,
-        utc(result.created),
+        assume_utc(result.created),
         result.bundle.hash,
         run.name,
         repr(run),
@@ -176,7 +176,7 @@ def _lettered(setting: Setting, index: int) -> Setting:
     return replace(setting, letter=letter)
 
 
-def differences(one: Setting, other: Setting) -> list[str]:
+def list_differences(one: Setting, other: Setting) -> list[str]:
     """Return the differences between two settings: ``["threads (1, 4)", …]``."""
     return [
         f"{key} ({left[key]}, {right[key]})"
@@ -196,7 +196,7 @@ def _device(setting: Setting) -> dict[str, str]:
     return {"device": device.name, "kind": device.kind, "serial": device.serial or "none"}
 
 
-def spread(values: Sequence[float], form: str) -> str:
+def format_range(values: Sequence[float], form: str) -> str:
     """Return ``0.2`` or ``0.2 to 0.4``: the range over all runs."""
     low, high = form.format(min(values)), form.format(max(values))
     return low if low == high else f"{low} to {high}"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from kit.report import text
 from kit.report.tables import Table
-from kit.text import one_line
+from kit.text import make_one_line
 
 _GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
 _FORMULA = ("=", "+", "-", "@")  # what spreadsheets compute, also in a name
@@ -40,7 +40,7 @@ def make_link(table: Table) -> str:
 
 def _make_plain(shown: str) -> str:
     """Return what a cell shows, as a number that programs read, or as text."""
-    plain = one_line(shown).replace(text.NBSP, " ").replace(text.MINUS, "-")
+    plain = make_one_line(shown).replace(text.NBSP, " ").replace(text.MINUS, "-")
     if plain == text.NONE:
         return ""
     plain = plain.replace(",", "") if _GROUPED.fullmatch(plain) else plain

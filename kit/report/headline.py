@@ -78,13 +78,13 @@ def _speed(timing: Timing) -> str:
         for speedup, other in ((timing.vs_eager, EAGER), (timing.vs_fp32, OWN))
         if speedup is not None
     ]
-    takes = f"takes {text.significant(timing.median.median)}{NBSP}ms"
+    takes = f"takes {text.format_significant(timing.median.median)}{NBSP}ms"
     if not compared:
         return takes
     if all(speedup.interval is None for speedup, _ in compared):
         others = " or ".join(other for _, other in compared)
         return f"{takes}, by too few processes to compare it with {others}"
-    return f"is {' and '.join(text.comparison(*one) for one in compared)}"
+    return f"is {' and '.join(text.describe_comparison(*one) for one in compared)}"
 
 
 def _price(accuracy: Accuracy) -> str:
@@ -92,15 +92,15 @@ def _price(accuracy: Accuracy) -> str:
         if accuracy.row.precision == "fp32":
             return ""
         if accuracy.row.agreement is None:
-            samples = text.count(accuracy.row.images, "sample")
-            ratio = text.decibels(accuracy.row.sqnr_db)
+            samples = text.format_count(accuracy.row.images, "sample")
+            ratio = text.format_decibels(accuracy.row.sqnr_db)
             return f"with an SQNR of {ratio}{NBSP}dB against fp32 on {samples}"
-        share = text.percent(accuracy.row.agreement)
+        share = text.format_percent(accuracy.row.agreement)
         if accuracy.task != CLASSIFICATION:  # its agreement may be that of pixels
-            samples = text.count(accuracy.row.images, "sample")
+            samples = text.format_count(accuracy.row.images, "sample")
             own = _write_metric(accuracy)
             return f"with {own}{share}{NBSP}% agreement with fp32 on {samples}"
-        number = text.count(accuracy.row.images, "picture")
+        number = text.format_count(accuracy.row.images, "picture")
         return f"with the answer of fp32 on {share}{NBSP}% of {number}"
     if abs(accuracy.drop) < 0.05:
         return "top-1 unchanged"
@@ -121,7 +121,7 @@ def _slower(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         speedup = row.timing.vs_fp32 if row.timing else None
         if speedup and speedup.clear and speedup.ratio < 1:
-            yield f"{_subject(row)} is {text.comparison(speedup, OWN)} here."
+            yield f"{_subject(row)} is {text.describe_comparison(speedup, OWN)} here."
 
 
 def _chosen(lead: Row, report: Report) -> Iterator[str]:
@@ -141,8 +141,8 @@ def _size(lead: Row, report: Report) -> Iterator[str]:
         same = row.key.format == lead.key.format and row.bundle.model == lead.bundle.model
         if own and row.artifact and lead.quantized and same and not row.quantized:
             yield (
-                f"Its file is {text.megabytes(own.size)}{NBSP}MB instead of "
-                f"{text.megabytes(row.artifact.size)}{NBSP}MB."
+                f"Its file is {text.format_megabytes(own.size)}{NBSP}MB instead of "
+                f"{text.format_megabytes(row.artifact.size)}{NBSP}MB."
             )
             return
 
@@ -151,11 +151,11 @@ def _noise(accuracy: Accuracy | None) -> Iterator[str]:
     """Return a sentence on the significance of a drop, given the number of pictures."""
     if accuracy is None or accuracy.drop is None or accuracy.margin is None:
         return
-    pictures = text.count(accuracy.row.images, "picture")
+    pictures = text.format_count(accuracy.row.images, "picture")
     if 0 < abs(accuracy.drop) <= accuracy.margin:
         yield (
             f"On {pictures} a top-1 difference below {accuracy.margin:.1f} points may be chance; "
-            f"the first answers agree on {text.percent(accuracy.row.agreement)}{NBSP}%."
+            f"the first answers agree on {text.format_percent(accuracy.row.agreement)}{NBSP}%."
         )
 
 

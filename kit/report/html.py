@@ -11,10 +11,10 @@ from markupsafe import Markup, escape
 from kit import __version__
 from kit.report import csv, palette, text
 from kit.report.notices import Remark
-from kit.report.page import Page, caption
+from kit.report.page import Page, write_caption
 from kit.report.script import load_script
 from kit.report.svg import FONT, Drawing
-from kit.text import one_line
+from kit.text import make_one_line
 
 _SHOWN_NOTICES = 3  # the gravest; of the others the page shows the titles
 _OPTION = re.compile(r"--[a-z][a-z-]*")
@@ -35,14 +35,14 @@ def render(page: Page) -> str:
     script = load_script()
     return template.render(
         page=page,
-        caption=caption,
+        caption=write_caption,
         inline=_inline,
         shown_notices=page.notices[:_SHOWN_NOTICES],
         folded_notices=_group_by_title(page.notices[_SHOWN_NOTICES:]),
         csv=csv.make_link,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
-        colours=Markup(palette.css(":root")),  # noqa: S704 - constants of this package
+        colours=Markup(palette.format_css(":root")),  # noqa: S704 - constants of this package
         nothing=text.NONE,
         font=Markup(FONT),  # noqa: S704
         version=__version__,
@@ -58,12 +58,12 @@ def _group_by_title(notices: Sequence[Remark]) -> dict[str, list[str]]:
 
 
 def _presentable(value: object) -> object:
-    return one_line(value) if type(value) is str else value
+    return make_one_line(value) if type(value) is str else value
 
 
 def _unbroken(words: str) -> Markup:
     """Prevent line breaks in options, which browsers would insert after hyphens."""
-    escaped = str(escape(one_line(words)))
+    escaped = str(escape(make_one_line(words)))
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', escaped))  # noqa: S704
 
 

@@ -13,7 +13,7 @@ from kit.results.context import ArtifactRef, BundleRef
 Tone = Literal["int8", "fp32", "eager"]
 
 
-def short(fmt: str) -> str:
+def name_format(fmt: str) -> str:
     """Return the suffix of a format's files, ``.pte``; or the name of an unknown format."""
     if fmt == REFERENCE:
         return "eager PyTorch"
@@ -22,36 +22,36 @@ def short(fmt: str) -> str:
     return formats.get_format(fmt).suffix
 
 
-def tone(key: ArtifactKey) -> Tone:
+def choose_tone(key: ArtifactKey) -> Tone:
     """Return a row's colour: ``eager``, ``int8`` for any integers, ``fp32`` for any float."""
     if key.format == REFERENCE:
         return "eager"
     return "int8" if key.quantized else "fp32"
 
 
-def method(quantize: str, bundle: BundleRef) -> str:
+def describe_method(quantize: str, bundle: BundleRef) -> str:
     """Return ``static per-channel``, or nothing for a float model."""
     return "" if quantize == "none" else f"{quantize} {bundle.granularity}"
 
 
-def artifact(bundle: BundleRef, key: ArtifactKey) -> ArtifactRef | None:
+def find_artifact(bundle: BundleRef, key: ArtifactKey) -> ArtifactRef | None:
     """Return the bundle's description of one of its files."""
     return next((a for a in bundle.artifacts if a.key == key), None)
 
 
-def name(key: ArtifactKey) -> str:
+def name_artifact(key: ArtifactKey) -> str:
     """Return ``int8 .pte``, ``fp16 vulkan .pte`` or ``eager PyTorch fp32``."""
     if key.format == REFERENCE:
-        return f"{short(key.format)} {key.precision}"
-    return " ".join(part for part in (key.precision, key.backend, short(key.format)) if part)
+        return f"{name_format(key.format)} {key.precision}"
+    return " ".join(part for part in (key.precision, key.backend, name_format(key.format)) if part)
 
 
-def parts(bundle: BundleRef, key: ArtifactKey, quantize: str) -> tuple[str, ...]:
-    """Return the parts of a file's label, the most distinctive first, for `unique`."""
-    return name(key), method(quantize, bundle), bundle.name, bundle.hash[:8]
+def list_parts(bundle: BundleRef, key: ArtifactKey, quantize: str) -> tuple[str, ...]:
+    """Return the parts of a file's label, the most distinctive first, for `make_unique`."""
+    return name_artifact(key), describe_method(quantize, bundle), bundle.name, bundle.hash[:8]
 
 
-def unique(candidates: Sequence[Sequence[str]]) -> list[str]:
+def make_unique(candidates: Sequence[Sequence[str]]) -> list[str]:
     """Return one label per candidate, adding parts only if labels would be equal.
 
     Args:

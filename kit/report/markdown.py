@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kit import __version__
-from kit.report.page import Page, caption
-from kit.text import one_line
+from kit.report.page import Page, write_caption
+from kit.text import make_one_line
 
 FOLDER = "plots"
 
@@ -28,7 +28,7 @@ def render(page: Page) -> str:
         finalize=_finalize,
     )
     template = environment.get_template("report.md.j2")
-    return template.render(page=page, caption=caption, folder=FOLDER, version=__version__)
+    return template.render(page=page, caption=write_caption, folder=FOLDER, version=__version__)
 
 
 def escape(value: str) -> str:
@@ -36,7 +36,7 @@ def escape(value: str) -> str:
 
     Underscores between letters are not escaped, as they are no emphasis there.
     """
-    return _SPECIAL.sub(lambda match: f"\\{match[0]}", one_line(value))
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", make_one_line(value))
 
 
 def _finalize(value: object) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kit.report import text
 from kit.report.cells import Cell, Head, Line
-from kit.report.contexts import utc
+from kit.report.contexts import assume_utc
 from kit.report.tables import Table
 from kit.report.text import NONE
 from kit.results.accuracy import AccuracyResult
@@ -20,8 +20,14 @@ _COLUMNS = ("When", "What", "Device", "Build", "Host", "Source", "kit")
 def tabulate(results: Sequence[AnyResult]) -> Table:
     """Return a table of the results' measurements, oldest first."""
     groups: dict[str, list[AnyResult]] = {}
-    for result in sorted(results, key=lambda r: (utc(r.created), r.bundle.name, r.bundle.hash)):
-        key = result.identity.measurement if result.identity else f"created {utc(result.created)}"
+    for result in sorted(
+        results, key=lambda r: (assume_utc(r.created), r.bundle.name, r.bundle.hash)
+    ):
+        key = (
+            result.identity.measurement
+            if result.identity
+            else f"created {assume_utc(result.created)}"
+        )
         groups.setdefault(key, []).append(result)
     lines = tuple(
         Line(Head(group[0].identity.measurement if group[0].identity else NONE, "", ""), cells)
@@ -34,7 +40,7 @@ def tabulate(results: Sequence[AnyResult]) -> Table:
 def _cells(result: AnyResult) -> tuple[Cell, ...]:
     who: Identity | None = result.identity
     return (
-        Cell(f"{utc(result.created):%Y-%m-%d %H:%M:%S}"),
+        Cell(f"{assume_utc(result.created):%Y-%m-%d %H:%M:%S}"),
         Cell(_what(result)),
         Cell(NONE if who is None else _device(who.device), _abi(who)),
         Cell((who and who.device.build) or NONE),
@@ -57,7 +63,7 @@ def _device(device: Fingerprint) -> str:
 def _abi(who: Identity | None) -> str:
     if who is None:
         return ""
-    cores = "" if who.device.cores is None else text.count(who.device.cores, "core")
+    cores = "" if who.device.cores is None else text.format_count(who.device.cores, "core")
     return ", ".join(filter(None, (who.device.abi, cores)))
 
 

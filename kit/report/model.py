@@ -13,7 +13,7 @@ from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.errors import ResultError
 from kit.report import accuracy, contexts, labels
 from kit.report.accuracy import Accuracy
-from kit.report.contexts import Member, Setting, utc
+from kit.report.contexts import Member, Setting, assume_utc
 from kit.report.rows import Report, Row, Timing
 from kit.results import rounds, statistics
 from kit.results.accuracy import AccuracyResult
@@ -48,7 +48,7 @@ def build(results: Sequence[AnyResult]) -> Report:
         settings=tuple(settings),
         rows=tuple(_named(_ordered(rows))),
         accuracy=tuple(accuracies),
-        created=tuple(sorted({utc(r.created) for r in results})),
+        created=tuple(sorted({assume_utc(r.created) for r in results})),
         processors=tuple(sorted(verified, key=_age)),
         results=tuple(sorted((*latency, *evaluated, *verified), key=_age)),
     )
@@ -56,7 +56,7 @@ def build(results: Sequence[AnyResult]) -> Report:
 
 def _age(result: AnyResult) -> tuple[datetime, str, str, str]:
     identity = result.identity.measurement if result.identity else ""
-    return utc(result.created), identity, result.bundle.hash, result.kind
+    return assume_utc(result.created), identity, result.bundle.hash, result.kind
 
 
 def _distinct(results: Iterable[ResultT]) -> list[ResultT]:
@@ -74,20 +74,20 @@ def _timing(setting: Setting, member: Member) -> Timing:
         setting=setting,
         bundle=result.bundle,
         run=run,
-        created=utc(result.created),
+        created=assume_utc(result.created),
         identity=result.identity.measurement if result.identity else None,
         artifact=_artifact(result.bundle, run),
         median=rounds.estimate(run),
-        p90=statistics.percentile_ms(samples, 90),
-        p99=statistics.percentile_ms(samples, 99),
-        processes=tuple(rounds.medians(run)),
-        load=statistics.median_ms([p.load_ns for p in run.processes]),
-        first=statistics.median_ms([p.first_ns for p in run.processes]),
+        p90=statistics.compute_percentile_ms(samples, 90),
+        p99=statistics.compute_percentile_ms(samples, 99),
+        processes=tuple(rounds.compute_medians(run)),
+        load=statistics.compute_median_ms([p.load_ns for p in run.processes]),
+        first=statistics.compute_median_ms([p.first_ns for p in run.processes]),
     )
 
 
 def _artifact(bundle: BundleRef, run: Run) -> str:
-    described = labels.artifact(bundle, run.key)
+    described = labels.find_artifact(bundle, run.key)
     digest = run.artifact_sha256 or (described.sha256 if described else None)
     # Several runtimes may have run the same file.
     return f"{run.format} {digest}" if digest else f"{run.name} of {bundle.hash}"
@@ -153,8 +153,8 @@ def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
 
     nearest = min(baselines, key=distance)
     if nearest.measurement == own.measurement and rounds.is_paired(nearest.run, own.run):
-        return rounds.speedup(nearest.run, own.run)
-    return statistics.ratio(nearest.median, own.median)
+        return rounds.compute_speedup(nearest.run, own.run)
+    return statistics.compute_ratio(nearest.median, own.median)
 
 
 def _untimed(rows: Sequence[Row], best: Chosen) -> list[Row]:
@@ -213,7 +213,7 @@ def _named(rows: Sequence[Row]) -> list[Row]:
     named: list[Row] = []
     for _, group in groupby(rows, key=_letter):
         fellows = list(group)
-        names = labels.unique([_parts(row, number) for number, row in enumerate(fellows, 1)])
+        names = labels.make_unique([_parts(row, number) for number, row in enumerate(fellows, 1)])
         named += [replace(row, label=label) for row, label in zip(fellows, names, strict=True)]
     return named
 
@@ -224,5 +224,5 @@ def _parts(row: Row, number: int) -> tuple[str, ...]:
         identity = f"measurement {row.timing.identity[:8]}" if row.timing.identity else ""
         moment = f"{row.timing.created:%Y-%m-%d %H:%M:%S}"
         measured = (row.timing.run.via, moment, identity)
-    parts = labels.parts(row.bundle, row.key, row.quantize)
+    parts = labels.list_parts(row.bundle, row.key, row.quantize)
     return (*parts, *measured, f"row {number}")

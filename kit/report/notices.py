@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from kit.notices import merge_notices, render
 from kit.report import labels
-from kit.report.contexts import Setting, differences
+from kit.report.contexts import Setting, list_differences
 from kit.report.rows import Report, Row
-from kit.report.text import count
+from kit.report.text import format_count
 
 _STARTS = {
     "note": "Measured with a note",
@@ -122,7 +122,7 @@ def _describe_setting(setting: Setting, earlier: Sequence[Setting]) -> str:
     before = next((s for s in earlier if s.device == setting.device), None)
     if before is None:
         return f"{setting.letter} is {setting.title}"
-    changes = differences(before, setting) or ["something that only one of them records"]
+    changes = list_differences(before, setting) or ["something that only one of them records"]
     return f"{setting.letter} differs from {before.letter} in {', '.join(changes)}"
 
 
@@ -165,7 +165,7 @@ def _verified(report: Report) -> Iterator[Remark]:
     counts = Counter(
         (result.bundle.hash, result.bundle.name, name)
         for result in report.processors
-        for name in dict.fromkeys(labels.name(r.key) for r in result.rows)
+        for name in dict.fromkeys(labels.name_artifact(r.key) for r in result.rows)
     )
     for (_, bundle, name), number in counts.items():
         if number > 1:
@@ -193,7 +193,9 @@ def _without_baseline(report: Report) -> Iterator[Remark]:
 def _pictures(report: Report) -> Iterator[Remark]:
     sets = {row.accuracy.picture_set: row.accuracy for row in report.rows if row.accuracy}
     if len(sets) > 1:
-        names = ", ".join(f"{a.pictures} ({count(a.row.images, 'picture')})" for a in sets.values())
+        names = ", ".join(
+            f"{a.pictures} ({format_count(a.row.images, 'picture')})" for a in sets.values()
+        )
         yield Remark(
             "Evaluated on different pictures",
             f"{names}. Compare the drop against each evaluation's own reference, not the top-1.",

@@ -17,7 +17,7 @@ from kit.report import (
     text,
     words,
 )
-from kit.report.contexts import Setting, spread, utc
+from kit.report.contexts import Setting, assume_utc, format_range
 from kit.report.headline import Headline
 from kit.report.notices import Remark
 from kit.report.rows import Report
@@ -94,14 +94,14 @@ def compose(results: Sequence[AnyResult]) -> Page:
     drawn = plots.draw(report)
     makers = (
         changes.tabulate,
-        tables.latency,
-        tables.accuracy,
-        tables.outputs,
-        tables.parity,
-        tables.files,
+        tables.tabulate_latency,
+        tables.tabulate_accuracy,
+        tables.tabulate_outputs,
+        tables.tabulate_parity,
+        tables.tabulate_files,
     )
     details = [make(report) for make in makers]
-    details.insert(3, processors.details(report.processors))
+    details.insert(3, processors.tabulate_details(report.processors))
     details.append(measurements.tabulate(report.results))
     return Page(
         headline=headline.write(report),
@@ -109,7 +109,7 @@ def compose(results: Sequence[AnyResult]) -> Page:
         models=_models(report),
         notices=tuple(notices.collect(report)),
         sections=tuple(_section(setting, report, drawn) for setting in report.settings),
-        untimed=tables.untimed(report) if report.untimed else None,
+        untimed=tables.tabulate_untimed(report) if report.untimed else None,
         pictures=tuple(p for p in drawn if _letter(p) is None),
         processors=_processors(report),
         details=tuple(table for table in details if table.lines),
@@ -123,11 +123,11 @@ def _processors(report: Report) -> ProcessorsSection | None:
     return ProcessorsSection(
         processors.write_heading(results),
         processors.write_note(results),
-        processors.overview(results),
+        processors.tabulate_overview(results),
     )
 
 
-def caption(picture: Drawing) -> str:
+def write_caption(picture: Drawing) -> str:
     """Return the explanation of a picture."""
     return words.CAPTIONS[picture.key.split("-")[0]]
 
@@ -154,7 +154,7 @@ def _section(setting: Setting, report: Report, drawn: Sequence[Drawing]) -> Sect
         kind=_KINDS[setting.device.kind],
         title=setting.title,
         virtual=setting.virtual,
-        table=tables.overview(setting, report),
+        table=tables.tabulate_overview(setting, report),
         pictures=tuple(p for p in drawn if _letter(p) == setting.letter.lower()),
         facts=tuple((name, value) for name, value in _facts(setting) if value),
     )
@@ -171,14 +171,17 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
         ("Serial", setting.device.serial or ""),
         *((f"{name[0].upper()}{name[1:]}", v) for name, v in setting.fingerprint.items()),
         *((name.capitalize() if name.islower() else name, v) for name, v in setting.facts.items()),
-        ("Memory", spread([c.memory_total / 1e9 for c in contexts], "{:.1f}") + " GB"),
-        ("Load average", spread(loads, "{:.2f}")),
-        ("Other programs", spread(busy, "{:.2f}") + " cores busy" if busy else ""),
-        ("Clock", spread(clocks, "{:.0f}") + " MHz" if clocks else "not known"),
+        ("Memory", format_range([c.memory_total / 1e9 for c in contexts], "{:.1f}") + " GB"),
+        ("Load average", format_range(loads, "{:.2f}")),
+        ("Other programs", format_range(busy, "{:.2f}") + " cores busy" if busy else ""),
+        ("Clock", format_range(clocks, "{:.0f}") + " MHz" if clocks else "not known"),
         ("Versions", _listed(setting.versions)),
         ("Environment", _listed(setting.environment)),
         ("Plan", "; ".join(dict.fromkeys(_plan(run.plan) for run in runs))),
-        ("Processes", spread([len(run.processes) for run in runs], "{:.0f}") + " of each file"),
+        (
+            "Processes",
+            format_range([len(run.processes) for run in runs], "{:.0f}") + " of each file",
+        ),
         ("Measured", "; ".join(dict.fromkeys(_moment(r) for r, _ in setting.members))),
     ]
 
@@ -188,7 +191,7 @@ def _listed(values: dict[str, str]) -> str:
 
 
 def _moment(result: LatencyResult) -> str:
-    moment = utc(result.created).isoformat(sep=" ", timespec="minutes")
+    moment = assume_utc(result.created).isoformat(sep=" ", timespec="minutes")
     return f"{moment} ({result.identity.measurement[:8]})" if result.identity else moment
 
 
@@ -203,4 +206,4 @@ def _write_processes(plan: Plan) -> str:
     maximum = max(plan.repeats, plan.max_repeats or 0, plan.max_pairs or 0)
     if maximum > plan.repeats:
         return f"{plan.repeats} to {maximum} fresh processes"
-    return text.count(plan.repeats, "fresh process", "fresh processes")
+    return text.format_count(plan.repeats, "fresh process", "fresh processes")

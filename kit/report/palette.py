@@ -54,7 +54,7 @@ SERIES = tuple(name for name in LIGHT if name.startswith("series"))  # of things
 PLACEHOLDER_COLOURS = {name: f"#0100{index:02x}" for index, name in enumerate(LIGHT)}
 
 
-def css(selector: str) -> str:
+def format_css(selector: str) -> str:
     """Return the variables of both palettes on a selector; paper is printed light."""
     return (
         f"{selector}{{{_variables(LIGHT)}}}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from kit.comparison import find_worst
 from kit.report import labels, text
 from kit.report.cells import Cell, Head, Line
-from kit.report.contexts import name_measurement, utc
+from kit.report.contexts import assume_utc, name_measurement
 from kit.report.tables import Table
 from kit.report.text import NONE
 from kit.results.context import ArtifactRef, ParityRef
@@ -19,16 +19,17 @@ GRAPH, FLOAT = "quantized graph", "float reference"
 Results = Sequence[ProcessorsResult]
 
 
-def overview(results: Results) -> Table:
+def tabulate_overview(results: Results) -> Table:
     """Return a table of processors and formats: SQNR against the float model, and equality."""
     processors = dict.fromkeys(p for result in results for p in result.processors)
     groups = [(result, group) for result in results for group in _by_file(result)]
     several = len({result.bundle.hash for result in results}) > 1
-    columns = labels.unique(
+    columns = labels.make_unique(
         [
             (
-                labels.name(group[0].key) + (f" of {result.bundle.name}" if several else ""),
-                f"{utc(result.created):%Y-%m-%d %H:%M:%S}",
+                labels.name_artifact(group[0].key)
+                + (f" of {result.bundle.name}" if several else ""),
+                f"{assume_utc(result.created):%Y-%m-%d %H:%M:%S}",
                 result.identity.measurement[:8] if result.identity else "",
                 f"column {number}",
             )
@@ -75,7 +76,7 @@ def _processor_head(processor: ProcessorRef) -> Head:
     return Head(processor.name, processor.about, "", marks)
 
 
-def details(results: Results) -> Table:
+def tabulate_details(results: Results) -> Table:
     """Return a table of all numbers of all processors."""
     columns = (
         "Processor",
@@ -92,7 +93,7 @@ def details(results: Results) -> Table:
         moment = ""
         if times[result.bundle.hash] > 1:
             identity = result.identity.measurement if result.identity else None
-            moment = name_measurement(utc(result.created), identity)
+            moment = name_measurement(assume_utc(result.created), identity)
         lines += [
             Line(_head(result, row, moment), _numbers(row, processors[row.processor]))
             for row in result.rows
@@ -104,7 +105,7 @@ def write_sentence(results: Results) -> str:
     """Return a sentence on whether answers are equal on all processors."""
     failed = [row for result in results for row in result.rows if not row.passed]
     if failed:
-        named = ", ".join(f"{labels.name(row.key)} on {row.processor}" for row in failed)
+        named = ", ".join(f"{labels.name_artifact(row.key)} on {row.processor}" for row in failed)
         return f"Falls short on some processors: {named}."
     count = len({processor for result in results for processor in result.processors})
     equal = all(
@@ -113,7 +114,7 @@ def write_sentence(results: Results) -> str:
         for group in _by_file(result)
     )
     what = "are equal bit for bit" if equal else "hold their limits"
-    return f"The answers of every format {what} on {text.count(count, 'processor')}."
+    return f"The answers of every format {what} on {text.format_count(count, 'processor')}."
 
 
 def _by_file(result: ProcessorsResult) -> Iterator[list[ProcessorRow]]:
@@ -122,11 +123,11 @@ def _by_file(result: ProcessorsResult) -> Iterator[list[ProcessorRow]]:
 
 
 def _head(result: ProcessorsResult, row: ProcessorRow, moment: str) -> Head:
-    subject: ArtifactRef | None = labels.artifact(result.bundle, row.key)
+    subject: ArtifactRef | None = labels.find_artifact(result.bundle, row.key)
     quantize = subject.quantize if subject else row.quantize
-    how = labels.method(quantize, result.bundle)
+    how = labels.describe_method(quantize, result.bundle)
     note = ", ".join(part for part in (how, result.bundle.name, moment) if part)
-    return Head(labels.name(row.key), note, labels.tone(row.key))
+    return Head(labels.name_artifact(row.key), note, labels.choose_tone(row.key))
 
 
 def _cell(rows: Sequence[ProcessorRow], processor: str) -> Cell:
@@ -137,8 +138,8 @@ def _cell(rows: Sequence[ProcessorRow], processor: str) -> Cell:
     if parity is None:
         return Cell("failed", "no answer", "bad")
     if not row.passed:
-        return Cell(text.decibels(parity.sqnr_db), "falls short", "bad")
-    return Cell(text.decibels(parity.sqnr_db), _difference(row), "good")
+        return Cell(text.format_decibels(parity.sqnr_db), "falls short", "bad")
+    return Cell(text.format_decibels(parity.sqnr_db), _difference(row), "good")
 
 
 def _numbers(row: ProcessorRow, processor: ProcessorRef) -> tuple[Cell, ...]:
@@ -148,7 +149,10 @@ def _numbers(row: ProcessorRow, processor: ProcessorRef) -> tuple[Cell, ...]:
         if parity is None:
             cells += [Cell(NONE), Cell(NONE)]
         else:
-            cells += [Cell(text.decibels(parity.sqnr_db)), Cell(text.percent(parity.agreement))]
+            cells += [
+                Cell(text.format_decibels(parity.sqnr_db)),
+                Cell(text.format_percent(parity.agreement)),
+            ]
     return (*cells, Cell(row.error or _difference(row)))
 
 

@@ -92,12 +92,12 @@ class Row:
     @property
     def artifact(self) -> ArtifactRef | None:
         """The file as the bundle describes it; None for the eager reference."""
-        return labels.artifact(self.bundle, self.key)
+        return labels.find_artifact(self.bundle, self.key)
 
     @property
     def name(self) -> str:
         """Precision and format, ``int8 .pte``; may be the same for several rows."""
-        return labels.name(self.key)
+        return labels.name_artifact(self.key)
 
     @property
     def quantized(self) -> bool:

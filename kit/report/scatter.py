@@ -15,15 +15,15 @@ from kit.report.canvas import (
     MUTED,
     RULE,
     Margins,
-    canvas,
-    colour,
+    choose_colour,
+    open_canvas,
     shorten,
-    spread_out,
+    spread_positions,
 )
 from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.rows import Report, Row
-from kit.report.svg import Drawing, picture
-from kit.text import one_line
+from kit.report.svg import Drawing, render_picture
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ class ScatterPoint:
     margin: float
 
 
-def size_and_accuracy(report: Report) -> Drawing | None:
+def draw_size_and_accuracy(report: Report) -> Drawing | None:
     """Draw one point per file, all evaluated on the same pictures; None for fewer than two."""
     scored = _scored(report)
     measure = choose_measure([accuracy for _, accuracy in scored])
@@ -56,7 +56,7 @@ def size_and_accuracy(report: Report) -> Drawing | None:
     if len(points) < 2:
         return None
     what = measure.name
-    with canvas(_HEIGHT, _MARGINS) as (figure, axes):
+    with open_canvas(_HEIGHT, _MARGINS) as (figure, axes):
         _scales(axes, points, what)
         if measure.is_score:
             _reference(axes, scored, measure)
@@ -64,7 +64,7 @@ def size_and_accuracy(report: Report) -> Drawing | None:
         _marks(axes, points)
         _labels(axes, points)
         sentences = " ".join(_sentence(point) for point in points)
-        return picture(figure, "size-accuracy", f"Size of the file and {what}", sentences)
+        return render_picture(figure, "size-accuracy", f"Size of the file and {what}", sentences)
 
 
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
@@ -79,7 +79,9 @@ def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
 
 def _points(scored: Sequence[tuple[Row, Accuracy]], measure: Measure) -> list[ScatterPoint]:
     files = [(row, accuracy, row.artifact.size / 1e6) for row, accuracy in scored if row.artifact]
-    names = labels.unique([labels.parts(r.bundle, r.key, r.quantize) for r, _, _ in files])
+    names = labels.make_unique(
+        [labels.list_parts(r.bundle, r.key, r.quantize) for r, _, _ in files]
+    )
     return [
         ScatterPoint(
             row,
@@ -93,7 +95,7 @@ def _points(scored: Sequence[tuple[Row, Accuracy]], measure: Measure) -> list[Sc
 
 
 def _sentence(point: ScatterPoint) -> str:
-    return f"{one_line(point.label)}: {point.size:.2f} MB, {point.score:.1f} %."
+    return f"{make_one_line(point.label)}: {point.size:.2f} MB, {point.score:.1f} %."
 
 
 def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
@@ -114,7 +116,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]], measure: Meas
     for score in sorted(scores):
         axes.axhline(score, color=PLACEHOLDER_COLOURS["eager"], linewidth=1.2, dashes=(5, 3))
     if scores:
-        listed = ", ".join(text.percent(score / 100) for score in sorted(scores))
+        listed = ", ".join(text.format_percent(score / 100) for score in sorted(scores))
         axes.text(
             1,
             1.04,
@@ -140,10 +142,16 @@ def _marks(axes: Axes, points: Sequence[ScatterPoint]) -> None:
     for p in points:
         if p.margin:
             axes.vlines(
-                p.size, p.score - p.margin, p.score + p.margin, color=colour(p.row), alpha=0.6
+                p.size,
+                p.score - p.margin,
+                p.score + p.margin,
+                color=choose_colour(p.row),
+                alpha=0.6,
             )
         marker = _MARKERS.get(p.row.key.precision, "D")
-        axes.plot(p.size, p.score, marker, color=colour(p.row), markersize=8, markeredgewidth=0)
+        axes.plot(
+            p.size, p.score, marker, color=choose_colour(p.row), markersize=8, markeredgewidth=0
+        )
 
 
 def _labels(axes: Axes, points: Sequence[ScatterPoint]) -> None:
@@ -166,10 +174,10 @@ def place_labels(
     low, high = limits
     gap = _LABEL_GAP * (high - low)
     if (len(left) + len(right) + 1) * gap > high - low:
-        return spread_out(left, gap, low + gap, high - gap), spread_out(
+        return spread_positions(left, gap, low + gap, high - gap), spread_positions(
             right, gap, low + gap, high - gap
         )
-    together = spread_out([*left, *right], gap, low + gap, high - gap)
+    together = spread_positions([*left, *right], gap, low + gap, high - gap)
     return together[: len(left)], together[len(left) :]
 
 

@@ -45,7 +45,7 @@ class Drawing:
     file: str
 
 
-def picture(figure: Figure, key: str, title: str, description: str) -> Drawing:
+def render_picture(figure: Figure, key: str, title: str, description: str) -> Drawing:
     """Render a figure that was drawn in the palette's placeholder colours."""
     root = ElementTree.fromstring(_render(figure))  # noqa: S314 - Matplotlib's own output
     _simplify(root)
@@ -54,7 +54,7 @@ def picture(figure: Figure, key: str, title: str, description: str) -> Drawing:
     inline = ElementTree.tostring(root, encoding="unicode")
     root.set("xmlns", "http://www.w3.org/2000/svg")
     style = ElementTree.Element("style")
-    style.text = f"{palette.css('svg')}svg{{background:var(--card);font-family:{FONT}}}"
+    style.text = f"{palette.format_css('svg')}svg{{background:var(--card);font-family:{FONT}}}"
     root.insert(2, style)
     return Drawing(key, title, description, inline, ElementTree.tostring(root, encoding="unicode"))
 

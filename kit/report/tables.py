@@ -10,7 +10,7 @@ from math import inf
 
 from kit.report import cells, labels, text
 from kit.report.accuracy import Accuracy
-from kit.report.cells import Cell, Head, Line, timed
+from kit.report.cells import Cell, Head, Line, apply_to_timing
 from kit.report.contexts import Setting
 from kit.report.rows import GRAPH, Report, Row
 from kit.report.text import NONE
@@ -47,7 +47,7 @@ class Table:
 Columns = Sequence[tuple[str, Callable[[Row], Cell]]]
 
 
-def overview(setting: Setting, report: Report) -> Table:
+def tabulate_overview(setting: Setting, report: Report) -> Table:
     """Return size, accuracy and speed of every row that was timed in a setting.
 
     The fastest is the first, except on virtual devices, which are not ranked.
@@ -59,24 +59,24 @@ def overview(setting: Setting, report: Report) -> Table:
         caption += ", the fastest first"
     longest = max(row.timing.median.median for row in rows if row.timing)
     columns: Columns = (
-        ("Size, MB", cells.size),
+        ("Size, MB", cells.format_size),
         *_list_scores(rows),
-        ("Parity, %", cells.parity),
-        ("Median, ms", timed(lambda t: cells.median(t, longest))),
-        ("Against eager fp32", timed(lambda t: cells.speedup(t.vs_eager))),
-        ("Against own fp32", timed(lambda t: cells.speedup(t.vs_fp32))),
+        ("Parity, %", cells.format_parity),
+        ("Median, ms", apply_to_timing(lambda t: cells.format_median(t, longest))),
+        ("Against eager fp32", apply_to_timing(lambda t: cells.format_speedup(t.vs_eager))),
+        ("Against own fp32", apply_to_timing(lambda t: cells.format_speedup(t.vs_fp32))),
     )
     shown = _table(f"overview-{setting.letter}", caption, columns, rows)
     compared = any(column.startswith("Against ") for column in shown.columns)
     return replace(shown, note=QUIET_MOMENTS) if compared else shown
 
 
-def untimed(report: Report) -> Table:
+def tabulate_untimed(report: Report) -> Table:
     """Return size and accuracy of the rows without latency."""
     columns: Columns = (
-        ("Size, MB", cells.size),
+        ("Size, MB", cells.format_size),
         *_list_scores(report.untimed),
-        ("Parity, %", cells.parity),
+        ("Parity, %", cells.format_parity),
     )
     return _table("untimed", "Size and accuracy", columns, report.untimed)
 
@@ -85,29 +85,29 @@ def _list_scores(rows: Sequence[Row]) -> Columns:
     """Return the columns of accuracy: top-1, the first metric of other tasks, or agreement."""
     evaluated = [row.accuracy for row in rows if row.accuracy]
     metrics = dict.fromkeys(one.metric.heading for one in evaluated if one.metric)
-    columns = [(heading, partial(cells.metric, heading=heading)) for heading in metrics]
+    columns = [(heading, partial(cells.format_metric, heading=heading)) for heading in metrics]
     if any(one.row.top1 is not None for one in evaluated):
-        return [("Top-1, %", cells.top1), *columns]
+        return [("Top-1, %", cells.format_top1), *columns]
     if columns:
         return columns
     if any(one.row.agreement is not None for one in evaluated):
-        return [("Agreement, %", cells.agreement)]
-    return [("SQNR, dB", cells.sqnr)]
+        return [("Agreement, %", cells.format_agreement)]
+    return [("SQNR, dB", cells.format_sqnr)]
 
 
-def latency(report: Report) -> Table:
+def tabulate_latency(report: Report) -> Table:
     """Return all times, and the memory."""
     columns: Columns = (
-        ("Median, ms", timed(cells.median)),
-        ("p90, ms", timed(lambda t: Cell(text.significant(t.p90)))),
-        ("p99, ms", timed(lambda t: Cell(text.significant(t.p99)))),
-        ("Load, ms", timed(lambda t: Cell(text.significant(t.load)))),
-        ("First, ms", timed(lambda t: Cell(text.significant(t.first)))),
-        ("Peak memory, MB", timed(cells.memory)),
-        ("Samples", timed(cells.samples)),
-        ("Setting", timed(cells.setting))
+        ("Median, ms", apply_to_timing(cells.format_median)),
+        ("p90, ms", apply_to_timing(lambda t: Cell(text.format_significant(t.p90)))),
+        ("p99, ms", apply_to_timing(lambda t: Cell(text.format_significant(t.p99)))),
+        ("Load, ms", apply_to_timing(lambda t: Cell(text.format_significant(t.load)))),
+        ("First, ms", apply_to_timing(lambda t: Cell(text.format_significant(t.first)))),
+        ("Peak memory, MB", apply_to_timing(cells.format_memory)),
+        ("Samples", apply_to_timing(cells.format_samples)),
+        ("Setting", apply_to_timing(cells.format_setting))
         if len(report.settings) > 1
-        else ("Runner", timed(cells.runner)),
+        else ("Runner", apply_to_timing(cells.format_runner)),
     )
     rows = [row for row in report.rows if row.timing]
     return _table("latency", "Latency, start and memory", columns, rows)
@@ -118,13 +118,13 @@ def _table(key: str, caption: str, columns: Columns, rows: Sequence[Row]) -> Tab
     cells_of = [(title, [cell(row) for row in rows]) for title, cell in columns]
     kept = [(title, column) for title, column in cells_of if any(c != Cell(NONE) for c in column)]
     lines = tuple(
-        Line(cells.head(row), tuple(column[index] for _, column in kept))
+        Line(cells.format_head(row), tuple(column[index] for _, column in kept))
         for index, row in enumerate(rows)
     )
     return Table(key, caption, tuple(title for title, _ in kept), lines)
 
 
-def accuracy(report: Report) -> Table:
+def tabulate_accuracy(report: Report) -> Table:
     """Return every evaluation; formats that were evaluated twice have two lines."""
     columns = (
         "Pictures",
@@ -178,17 +178,17 @@ def _evaluated(evaluated: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]
     left_out = f", {evaluated.left_out} left out" if evaluated.left_out else ""
     return (
         Cell(str(row.images), evaluated.pictures + left_out),
-        Cell(text.percent(row.top1)),
-        Cell(NONE if evaluated.drop is None else text.signed(evaluated.drop), margin),
-        Cell(text.percent(row.top5)),
-        Cell(text.percent(row.agreement)),
-        Cell(text.decibels(row.sqnr_db)),
-        Cell(text.significant(row.images_per_second)),
+        Cell(text.format_percent(row.top1)),
+        Cell(NONE if evaluated.drop is None else text.format_signed(evaluated.drop), margin),
+        Cell(text.format_percent(row.top5)),
+        Cell(text.format_percent(row.agreement)),
+        Cell(text.format_decibels(row.sqnr_db)),
+        Cell(text.format_significant(row.images_per_second)),
         *_metric_cells(row, headings, len(headings)),
     )
 
 
-def outputs(report: Report) -> Table:
+def tabulate_outputs(report: Report) -> Table:
     """Return the comparison of each output with the float model's, for models of tensors."""
     headings = _list_metrics(report)
     columns = ("Output", "Samples", "SQNR, dB", "Largest difference", "Cosine", *headings)
@@ -198,7 +198,7 @@ def outputs(report: Report) -> Table:
             (
                 Cell(output.name),
                 Cell(str(evaluated.row.images), evaluated.pictures),
-                Cell(text.decibels(output.sqnr_db)),
+                Cell(text.format_decibels(output.sqnr_db)),
                 Cell("0" if output.max_abs == 0 else f"{output.max_abs:.2g}"),
                 Cell(f"{output.cosine:.4f}"),
                 *_metric_cells(evaluated.row, () if number else headings, len(headings)),
@@ -211,13 +211,13 @@ def outputs(report: Report) -> Table:
 
 
 def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef, moment: str = "") -> Head:
-    how = labels.method(subject.quantize, bundle)
+    how = labels.describe_method(subject.quantize, bundle)
     note = ", ".join(part for part in (how, bundle.name, moment) if part)
-    tone = labels.tone(subject.key)
-    return Head(labels.name(subject.key), note, tone)
+    tone = labels.choose_tone(subject.key)
+    return Head(labels.name_artifact(subject.key), note, tone)
 
 
-def parity(report: Report) -> Table:
+def tabulate_parity(report: Report) -> Table:
     """Return the comparisons of each file with its graph and with the float model."""
     columns = (
         "Compared with",
@@ -243,8 +243,8 @@ def _compared(artifact: ArtifactRef, compared: ParityRef) -> tuple[Cell, ...]:
         Cell(against, ", ".join(filter(None, notes))),
         Cell(str(compared.images)),
         Cell("0" if compared.max_abs == 0 else f"{compared.max_abs:.2g}"),
-        Cell(text.decibels(compared.sqnr_db)),
-        Cell(text.percent(compared.agreement)),
+        Cell(text.format_decibels(compared.sqnr_db)),
+        Cell(text.format_percent(compared.agreement)),
     )
 
 
@@ -255,7 +255,7 @@ def _golden(row: Row) -> Iterator[Line]:
     largest = row.timing.run.golden_max_abs
     where = f"{row.timing.run.via} runner on {row.timing.setting.device.name}"
     yield Line(
-        cells.head(row),
+        cells.format_head(row),
         (
             Cell("golden answer", where),
             Cell(NONE),
@@ -266,7 +266,7 @@ def _golden(row: Row) -> Iterator[Line]:
     )
 
 
-def files(report: Report) -> Table:
+def tabulate_files(report: Report) -> Table:
     """Return a table that identifies the measured bundles and files."""
     columns = ("Bytes", "Runtime", "SHA-256 of the file", "Bundle")
     lines = [

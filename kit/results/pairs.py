@@ -2,8 +2,8 @@
 
 Other load on a machine only ever adds time, in bursts of milliseconds to minutes. So two models
 are compared by their times in quiet moments. The *pace* of a process is the 2nd percentile of its
-samples (`rounds.paces`), and within a window of consecutive rounds the process with the lowest
-pace counts.
+samples (`rounds.compute_paces`), and within a window of consecutive rounds the process with the
+lowest pace counts.
 Chen and Revels, "Robust benchmarking in noisy environments" (2016), argue for the overall minimum;
 a minimum per window keeps the effect of a device that warms up, which slows both, out of the ratio.
 """
@@ -15,7 +15,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kit.results.statistics import MIN_PROCESSES, SEED, Floats, Interval, Speedup, student
+from kit.results.statistics import (
+    MIN_PROCESSES,
+    SEED,
+    Floats,
+    Interval,
+    Speedup,
+    compute_student_interval,
+)
 
 QUIET = 0.02  # the share of a process's samples that is faster than its pace
 MIN_PERMUTATION_PAIRS = 10  # with fewer, there are too few swaps for a useful interval
@@ -25,7 +32,7 @@ _MIN_WINDOW, _MAX_WINDOW = 3, 16  # rounds that are searched for a quiet process
 STEP = 5e-4  # tolerance, as a ratio, of the interval's ends
 
 
-def ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Interval | None]:
+def compute_ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Interval | None]:
     """Return the time `own` takes as a share of `baseline`'s, and its 95 % interval.
 
     Item i of both was measured at nearly the same time, so a temporary slowdown of the machine
@@ -56,7 +63,7 @@ def ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Inter
     if count >= MIN_PERMUTATION_PAIRS:
         return math.exp(_trimean(other, one)), _permutation_interval(one, other)
     differences = other - one
-    interval = student(differences) if count >= MIN_PROCESSES else None
+    interval = compute_student_interval(differences) if count >= MIN_PROCESSES else None
     return math.exp(float(differences.mean())), interval
 
 
@@ -75,13 +82,13 @@ def is_resolved(interval: Interval | None, count: int, precision: float) -> bool
     return narrow or max(low, -high) > high - low
 
 
-def speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:
+def compute_speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:
     """Return how many times as fast `own` is, from interleaved processes.
 
     Raises:
-        ValueError: as `ratio`.
+        ValueError: as `compute_ratio`.
     """
-    share, interval = ratio(baseline, own)
+    share, interval = compute_ratio(baseline, own)
     ends = None if interval is None else Interval(1 / interval.high, 1 / interval.low)
     return Speedup(1 / share, ends)
 

@@ -23,18 +23,18 @@ def is_paired(one: Run, other: Run) -> bool:
     )
 
 
-def medians(run: Run) -> list[float]:
+def compute_medians(run: Run) -> list[float]:
     """Return the median of each process in ms, in the order they ran."""
-    return [statistics.median_ms(process.samples_ns) for process in run.processes]
+    return [statistics.compute_median_ms(process.samples_ns) for process in run.processes]
 
 
-def paces(processes: Sequence[Process]) -> list[float]:
+def compute_paces(processes: Sequence[Process]) -> list[float]:
     """Return the 2nd percentile of each process's samples in ms, in their order.
 
     It is the time of an inference in the machine's quiet moments; see `kit.results.pairs`.
     """
     percent = 100 * pairs.QUIET
-    return [statistics.percentile_ms(p.samples_ns, percent) for p in processes]
+    return [statistics.compute_percentile_ms(p.samples_ns, percent) for p in processes]
 
 
 def estimate(run: Run) -> Estimate:
@@ -42,12 +42,14 @@ def estimate(run: Run) -> Estimate:
     return statistics.estimate([process.samples_ns for process in run.processes])
 
 
-def speedup(baseline: Run, own: Run) -> Speedup:
+def compute_speedup(baseline: Run, own: Run) -> Speedup:
     """Return how many times as fast a run is as another of the same measurement.
 
     Raises:
         ValueError: one has no samples, or a time that is not above 0.
     """
     if is_paired(baseline, own):
-        return pairs.speedup(paces(baseline.processes), paces(own.processes))
-    return statistics.ratio(estimate(baseline), estimate(own))
+        return pairs.compute_speedup(
+            compute_paces(baseline.processes), compute_paces(own.processes)
+        )
+    return statistics.compute_ratio(estimate(baseline), estimate(own))

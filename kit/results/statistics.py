@@ -91,7 +91,7 @@ def _ms(samples_ns: TimeSamples) -> NDArray[np.float64]:
     return values
 
 
-def median_ms(samples_ns: TimeSamples) -> float:
+def compute_median_ms(samples_ns: TimeSamples) -> float:
     """Return the median in milliseconds.
 
     Raises:
@@ -100,7 +100,7 @@ def median_ms(samples_ns: TimeSamples) -> float:
     return float(np.median(_ms(samples_ns)))
 
 
-def percentile_ms(samples_ns: TimeSamples, q: float) -> float:
+def compute_percentile_ms(samples_ns: TimeSamples, q: float) -> float:
     """Return the q-th percentile (0..100) in milliseconds, interpolated linearly.
 
     Raises:
@@ -109,7 +109,7 @@ def percentile_ms(samples_ns: TimeSamples, q: float) -> float:
     return float(np.percentile(_ms(samples_ns), q))
 
 
-def median_ci95_ms(samples_ns: TimeSamples) -> Interval | None:
+def compute_median_ci95_ms(samples_ns: TimeSamples) -> Interval | None:
     """Return the 95 % interval of the median of one process, None below six samples.
 
     In milliseconds. It assumes independent samples of one distribution, so for samples of
@@ -159,7 +159,7 @@ def estimate(processes: Sequence[TimeSamples]) -> Estimate:
 
     The interval is Student's t on the logarithms of the processes' medians, with one degree
     of freedom less than processes; it is widened to contain the interval of the pooled
-    samples (`median_ci95_ms`).
+    samples (`compute_median_ci95_ms`).
 
     Args:
         processes: the samples of each.
@@ -170,21 +170,21 @@ def estimate(processes: Sequence[TimeSamples]) -> Estimate:
     if not processes:
         raise ValueError("no samples")
     pooled = np.concatenate([np.asarray(samples, dtype=np.float64) for samples in processes])
-    medians = [median_ms(samples) for samples in processes]
-    return Estimate(median_ms(pooled), _over_processes(medians, pooled))
+    medians = [compute_median_ms(samples) for samples in processes]
+    return Estimate(compute_median_ms(pooled), _over_processes(medians, pooled))
 
 
 def _over_processes(medians: Sequence[float], pooled: NDArray[np.float64]) -> Interval | None:
     if len(medians) < MIN_PROCESSES or min(medians) <= 0:
         return None
-    within = median_ci95_ms(pooled)
+    within = compute_median_ci95_ms(pooled)
     if within is None:
         return None
-    between = student(np.log(medians))
+    between = compute_student_interval(np.log(medians))
     return Interval(min(between.low, within.low), max(between.high, within.high))
 
 
-def student(logs: NDArray[np.float64]) -> Interval:
+def compute_student_interval(logs: NDArray[np.float64]) -> Interval:
     """Return the 95 % interval of a geometric mean (`scipy.stats.t`), from logarithms."""
     mean = float(logs.mean())
     half = _quantile(len(logs)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
@@ -197,7 +197,7 @@ def _quantile(count: int) -> float:
     return float(stats.t.ppf(0.975, count - 1))
 
 
-def processes_needed(medians: Sequence[float], half_width: float, maximum: int) -> int | None:
+def count_needed_processes(medians: Sequence[float], half_width: float, maximum: int) -> int | None:
     """Return how many processes with this spread give an interval of this half width.
 
     Args:
@@ -215,7 +215,7 @@ def processes_needed(medians: Sequence[float], half_width: float, maximum: int) 
     return None
 
 
-def ratio(baseline: Estimate, own: Estimate) -> Speedup:
+def compute_ratio(baseline: Estimate, own: Estimate) -> Speedup:
     """Return the speed-up between two medians that were measured separately.
 
     For interleaved processes `kit.results.pairs` gives narrower intervals.
@@ -247,7 +247,7 @@ def _ratio_interval(baseline: Estimate, own: Estimate) -> Interval | None:
     return Interval(middle * math.exp(-down), middle * math.exp(up))
 
 
-def top1_margin95(agreement: float, images: int) -> float:
+def compute_top1_margin95(agreement: float, images: int) -> float:
     """Return the half width, 0..1, of the 95 % interval of a top-1 difference.
 
     Two models can only differ in score on pictures where their answers differ: the variance

@@ -10,8 +10,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
 from kit.bundles.bundle import Bundle
-from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import OutputError, ResultError, brief
+from kit.documents import (
+    MAX_JSON_BYTES,
+    decode_name,
+    describe_fault,
+    describe_read_failure,
+    parse_json,
+)
+from kit.error_text import shorten_value
+from kit.errors import OutputError, ResultError
 from kit.files import atomic, untrusted
 from kit.manifest.artifacts import Comparison
 from kit.notices import read_text
@@ -37,7 +44,7 @@ def write(result: AnyResult, path: Path) -> None:
     try:
         _ADAPTER.validate_json(text)  # a copy with changes was never validated
     except ValidationError as exc:
-        raise ResultError(f"{path} is not written: {fault_of(exc)}", "measure again") from exc
+        raise ResultError(f"{path} is not written: {describe_fault(exc)}", "measure again") from exc
     try:
         atomic.write_file(path, text)
     except OSError as exc:
@@ -54,7 +61,9 @@ def read(path: Path) -> AnyResult:
     try:
         content = untrusted.read_file(path, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
-        raise ResultError(f"cannot read the result {path}: {reason(exc)}", hint) from exc
+        raise ResultError(
+            f"cannot read the result {path}: {describe_read_failure(exc)}", hint
+        ) from exc
     try:
         raw = parse_json(content)
     except ValueError as exc:
@@ -62,17 +71,20 @@ def read(path: Path) -> AnyResult:
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ResultError(
-            f"{path} has result schema {brief(version)}; this kit reads up to {SCHEMA_VERSION}",
+            f"{path} has result schema {shorten_value(version)}; "
+            f"this kit reads up to {SCHEMA_VERSION}",
             "update kit",
         )
     kind = raw.get("kind") if isinstance(raw, dict) else None
     if kind not in KINDS:
-        what = "it says no kind" if kind is None else f"its kind is {brief(kind)}"
+        what = "it says no kind" if kind is None else f"its kind is {shorten_value(kind)}"
         raise ResultError(f"{path} is not a result file: {what}", hint)
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
-        raise ResultError(f"{path} is not a result file: {fault_of(exc)}", "measure again") from exc
+        raise ResultError(
+            f"{path} is not a result file: {describe_fault(exc)}", "measure again"
+        ) from exc
 
 
 def _upgraded(raw: object, version: object) -> object:
@@ -181,7 +193,7 @@ def describe(bundle: Bundle) -> BundleRef:
     ]
     recipe = manifest.recipe
     return BundleRef(
-        name=text_of(bundle.path.resolve().name),
+        name=decode_name(bundle.path.resolve().name),
         hash=bundle.hash,
         model=recipe.model,
         quantize=recipe.quantize,

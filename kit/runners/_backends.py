@@ -47,7 +47,7 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def arguments(
+def list_arguments(
     runner: NativeRunner, package: Path, libraries: list[Path], macros: dict[str, str]
 ) -> list[str]:
     """Return the compiler's arguments for a program, without its main file and output.

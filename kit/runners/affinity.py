@@ -43,7 +43,7 @@ def use(mask: str) -> None:
         ) from exc
 
 
-def in_use() -> str | None:
+def get_mask() -> str | None:
     """Return the current affinity mask of this process, None if the system has none."""
     if not hasattr(os, "sched_getaffinity"):
         return None

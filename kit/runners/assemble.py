@@ -89,7 +89,7 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
     """
     backend, wheel = _backends.find_native_runner(job.format), _libraries(job)
     linked = [_need(name, wheel, job.format) for name in backend.libraries]
-    words = _backends.arguments(backend, job.package, linked, job.macros)
+    words = _backends.list_arguments(backend, job.package, linked, job.macros)
     what = f"the {job.format} runner for {job.abi.name}"
     tools.compile([*words, str(main), "-o", str(target)], what)
 

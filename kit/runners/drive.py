@@ -13,7 +13,7 @@ from kit.devices.interface import Device, Job
 from kit.errors import RunError
 from kit.files import temporary
 from kit.runners.protocol import Exit, Request
-from kit.runners.transcript import Transcript, max_samples
+from kit.runners.transcript import Transcript, compute_max_samples
 
 # -P: a `torch.py` in the user's working directory must not become torch.
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m", "kit.runners.python")
@@ -24,7 +24,7 @@ _CLOCK_TOLERANCE = 1.1  # ratio of the device's clock to ours
 _SHELL_SIGNALS = 128
 
 
-def environment(threads: int) -> dict[str, str]:
+def make_environment(threads: int) -> dict[str, str]:
     """Return the environment variables of every runner.
 
     Without them OpenMP's idle threads busy-wait on the measured cores, and ONNX Runtime's
@@ -49,7 +49,7 @@ def run(
     Args:
         device: to run on.
         request: options of the runner.
-        variables: environment variables, see `environment`.
+        variables: environment variables, see `make_environment`.
         runner: the command that `request` is appended to.
         silence: timeout in seconds of each stage, in addition to the times in the request. Only
             the next event ends a stage, so that other output does not extend it.
@@ -82,7 +82,7 @@ def _import_path(runner: Sequence[str]) -> dict[str, str]:
 
 def _follow(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:
     """Read a job's events until it ends; return them and its exit code."""
-    transcript, watch = Transcript(max_samples(request)), _Watch(request, silence)
+    transcript, watch = Transcript(compute_max_samples(request)), _Watch(request, silence)
     not_before = watch.began + request.warmup_seconds + request.min_seconds
     while True:
         lines, code = job.poll()

@@ -165,7 +165,7 @@ def find_processor(name: str) -> Processor:
     return processor
 
 
-def usable_processors(abis: Iterable[str] = PROGRAMS) -> list[Processor]:
+def list_usable_processors(abis: Iterable[str] = PROGRAMS) -> list[Processor]:
     """Return all processors that the installed qemu emulates correctly.
 
     Raises:
@@ -179,7 +179,7 @@ def usable_processors(abis: Iterable[str] = PROGRAMS) -> list[Processor]:
     ]
 
 
-def command(runner: RunnerSet, processor: Processor, root: Path) -> list[str]:
+def make_command(runner: RunnerSet, processor: Processor, root: Path) -> list[str]:
     """Return the command of a runner on an emulated processor, without the runner's options.
 
     Args:

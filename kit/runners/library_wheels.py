@@ -20,7 +20,7 @@ from kit.runners.toolchain import Abi
 from kit.wheels import reading
 from kit.wheels.fetching import Pin
 
-__all__ = ["Pin", "WheelSource", "fetch", "source"]
+__all__ = ["Pin", "WheelSource", "fetch", "find_source"]
 
 _WANTED = (".so", ".h", ".hpp")
 
@@ -44,7 +44,7 @@ class WheelSource:
         return f"{self.pin.package} {self.version}" if self.root else self.pin.sha256
 
 
-def source(abi: Abi, format: str) -> WheelSource:
+def find_source(abi: Abi, format: str) -> WheelSource:
     """Find the source of a runtime, without downloading or importing it.
 
     Raises:

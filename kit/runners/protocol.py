@@ -114,11 +114,11 @@ class Request:
         """Return the command line after the runner's own name."""
         words: list[str] = []
         for item in fields(self):
-            words += [option(item.name), str(getattr(self, item.name))]
+            words += [name_option(item.name), str(getattr(self, item.name))]
         return words
 
 
-def option(name: str) -> str:
+def name_option(name: str) -> str:
     """Return the option of a field of `Request`."""
     return "--in" if name == "input" else "--" + name.replace("_", "-")
 

@@ -24,7 +24,7 @@ from typing import NoReturn
 
 import kit
 from kit import formats
-from kit.devices.hostinfo import read_text, status_bytes
+from kit.devices.hostinfo import parse_status_bytes, read_text
 from kit.devices.local import PARENT
 from kit.errors import KitError
 from kit.formats.interface import Format, Session
@@ -87,7 +87,9 @@ def parse(arguments: Sequence[str]) -> Request:
     kinds: dict[str, Callable[[str], object]] = {"int": int, "float": _seconds, "str": str}
     for item in fields(Request):
         kind = kinds[str(item.type)]
-        parser.add_argument(protocol.option(item.name), dest=item.name, type=kind, required=True)
+        parser.add_argument(
+            protocol.name_option(item.name), dest=item.name, type=kind, required=True
+        )
     request = Request(**vars(parser.parse_args(arguments)))
     if min(request.threads, request.iters, request.rows) < 1 or request.warmup < 0:
         raise _StageError(Exit.USAGE, "--threads, --iters, --rows: 1 or more; --warmup: 0 or more")
@@ -163,7 +165,7 @@ def _start(format_: Format, request: Request, line: _Line) -> None:
             threads=request.threads,
             obeyed=threads_reported,
             versions=versions,
-            cpus=affinity.in_use(),
+            cpus=affinity.get_mask(),
             page=mmap.PAGESIZE,
             clock=_CLOCK,
         )
@@ -248,11 +250,11 @@ def _forget_peak() -> int | None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return None
-    return status_bytes(read_text(Path("/proc/self/status")), "VmRSS")
+    return parse_status_bytes(read_text(Path("/proc/self/status")), "VmRSS")
 
 
 def _peak() -> int:
-    peak = status_bytes(read_text(Path("/proc/self/status")), "VmHWM")
+    peak = parse_status_bytes(read_text(Path("/proc/self/status")), "VmHWM")
     if peak is not None:
         return peak
     unit = 1 if sys.platform == "darwin" else 1024

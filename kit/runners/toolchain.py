@@ -53,7 +53,7 @@ ABIS = {
 }
 
 
-def abi(name: str) -> Abi:
+def get_abi(name: str) -> Abi:
     """Return an ABI.
 
     Raises:

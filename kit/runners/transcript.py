@@ -29,7 +29,7 @@ _SAMPLES_PER_SECOND = 2_000_000
 _MAX_SAMPLES = 100_000_000  # a day of samples of a millisecond
 
 
-def max_samples(request: Request) -> int:
+def compute_max_samples(request: Request) -> int:
     """Return the maximum number of samples that a request can cause."""
     return min(_MAX_SAMPLES, request.iters + int(request.min_seconds * _SAMPLES_PER_SECOND))
 
@@ -39,7 +39,7 @@ class Transcript:
     """The events of a runner so far.
 
     Args:
-        max_samples: see the function of that name.
+        max_samples: see `compute_max_samples`.
 
     Attributes:
         stage: name of the last event; empty before the first.

@@ -12,7 +12,7 @@ from kit.encodings import Encodings
 from kit.encodings import read as read_encodings
 from kit.errors import InputError, MissingTool
 from kit.files import untrusted
-from kit.formats.structure import ModelStructure, reading
+from kit.formats.structure import ModelStructure, translate_errors
 from kit.results.latency import LatencyResult
 from kit.show.sources import name_sources
 from kit.show.times import Times, find_times
@@ -124,7 +124,7 @@ def _recognize(path: Path) -> str:
 
 
 def _read(name: str, path: Path) -> ModelStructure | None:
-    with reading(path):
+    with translate_errors(path):
         return formats.get_format(name).read_structure(path)
 
 

@@ -15,10 +15,10 @@ from kit import __version__
 from kit.errors import OutputError
 from kit.files import atomic
 from kit.formats.structure import ModelStructure
-from kit.report.text import megabytes, percent, significant
+from kit.report.text import format_megabytes, format_percent, format_significant
 from kit.show.model_file import ModelFile
-from kit.show.view import GraphView, view_graph
-from kit.text import one_line
+from kit.show.view import GraphView, make_graph_view
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -57,19 +57,19 @@ def render(title: str, shown: Sequence[ModelFile]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: one_line(value) if type(value) is str else value,
+        finalize=lambda value: make_one_line(value) if type(value) is str else value,
     )
     script = load_script("kit.show", "show.js")
     return environment.get_template("show.html.j2").render(
         title=title,
         files=[(one, _view(one.structure, number, one)) for number, one in enumerate(shown)],
         facts=_list_facts,
-        significant=significant,
+        significant=format_significant,
         indented=_keep_indent,
-        percent=percent,
+        percent=format_percent,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
-        colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
+        colours=Markup(palette.format_css(":root")),  # noqa: S704 - constants of kit.report
         font=Markup(FONT),  # noqa: S704
         version=__version__,
     )
@@ -85,13 +85,13 @@ def _view(structure: ModelStructure | None, number: int, file: ModelFile) -> lis
         ids.setdefault(graph.name, f"f{number}-g{at}")
     for at, graph in enumerate(structure.graphs):
         own = {**ids, graph.name: f"f{number}-g{at}"}
-        views.append(view_graph(graph, own, file.times))
+        views.append(make_graph_view(graph, own, file.times))
     return views
 
 
 def _list_facts(file: ModelFile) -> list[tuple[str, str]]:
     """Return what is known about a file, as pairs of name and value."""
-    facts = [("Size", f"{megabytes(file.size)} MB")]
+    facts = [("Size", f"{format_megabytes(file.size)} MB")]
     if file.structure is not None:
         facts += list(file.structure.metadata.items())
         tensors = [t for g in file.structure.graphs for t in g.list_tensors().values()]
@@ -99,7 +99,7 @@ def _list_facts(file: ModelFile) -> list[tuple[str, str]]:
         facts.append(("Encoded tensors", f"{encoded} of {len(tensors)} that are known"))
     if file.delegates:
         share = file.delegates / (file.delegates + file.not_delegated)
-        facts.append(("Delegated", f"{file.delegates} operators, {percent(share)} %"))
+        facts.append(("Delegated", f"{file.delegates} operators, {format_percent(share)} %"))
     if file.times is not None:
         facts.append(("Times", describe_times(file)))
     return facts
@@ -110,7 +110,7 @@ def _keep_indent(line: str) -> Markup:
     from markupsafe import Markup, escape
 
     indent = len(line) - len(line.lstrip(" "))
-    return Markup("&nbsp;") * indent + escape(one_line(line))
+    return Markup("&nbsp;") * indent + escape(make_one_line(line))
 
 
 def describe_times(file: ModelFile) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kit.formats.structure import GraphEntry, NodeEntry, TensorEncoding, TensorEntry
-from kit.report.text import significant
+from kit.report.text import format_significant
 from kit.show.lanes import LaneRow, lay_out
 from kit.show.times import TimedOperator, Times
 
@@ -92,7 +92,7 @@ class GraphView:
     constant: int
 
 
-def view_graph(graph: GraphEntry, ids: Mapping[str, str], times: Times | None) -> GraphView:
+def make_graph_view(graph: GraphEntry, ids: Mapping[str, str], times: Times | None) -> GraphView:
     """Return what is shown of a graph.
 
     Args:
@@ -218,7 +218,7 @@ def _view_node(
         type=first.type if first else "",
         encoding=encoding,
         weights=describe_encoding(weights) if weights else "",
-        us="" if time is None else significant(time.us),
+        us="" if time is None else format_significant(time.us),
         share=0.0 if time is None else time.share,
         inputs=tuple(
             _end(name, tensors, [edges.writers[name]] if name in edges.writers else [])

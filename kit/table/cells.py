@@ -70,18 +70,21 @@ def _head(number: int, row: TableRow) -> Head:
     how = _describe_method(row)
     note = ", ".join(part for part in (how, runtime) if part)
     return Head(
-        f"{number} {row.label}" if number else row.label, note, labels.tone(row.key), tuple(marks)
+        f"{number} {row.label}" if number else row.label,
+        note,
+        labels.choose_tone(row.key),
+        tuple(marks),
     )
 
 
 def _describe_method(row: TableRow) -> str:
     """Return method and granularity; of a file of another tool, what its bundle calls it."""
     known = row.quantize in ("none", *list_algorithms())
-    return labels.method(row.quantize, row.bundle) if known else row.quantize
+    return labels.describe_method(row.quantize, row.bundle) if known else row.quantize
 
 
 def _size(row: TableRow) -> Cell:
-    return Cell(text.megabytes(row.artifact.size)) if row.artifact else EMPTY
+    return Cell(text.format_megabytes(row.artifact.size)) if row.artifact else EMPTY
 
 
 def _top1(row: TableRow) -> Cell:
@@ -90,9 +93,9 @@ def _top1(row: TableRow) -> Cell:
         return EMPTY
     note = "" if accuracy.margin is None else f"±{NBSP}{accuracy.margin:.1f}"
     if accuracy.drop is not None and accuracy.row.agreement == 1:
-        return Cell(text.percent(accuracy.row.top1), f"equal{NBSP}answers")
-    drop = "" if accuracy.drop is None else f"{text.signed(-accuracy.drop)}{NBSP}points "
-    return Cell(text.percent(accuracy.row.top1), f"{drop}{note}".strip())
+        return Cell(text.format_percent(accuracy.row.top1), f"equal{NBSP}answers")
+    drop = "" if accuracy.drop is None else f"{text.format_signed(-accuracy.drop)}{NBSP}points "
+    return Cell(text.format_percent(accuracy.row.top1), f"{drop}{note}".strip())
 
 
 def _metric(row: TableRow, heading: str) -> Cell:
@@ -104,39 +107,39 @@ def _agreement(row: TableRow) -> Cell:
     accuracy = row.accuracy
     if accuracy is None or accuracy.row.agreement is None or row.artifact is None:
         return EMPTY
-    return Cell(text.percent(accuracy.row.agreement))
+    return Cell(text.format_percent(accuracy.row.agreement))
 
 
 def _sqnr(row: TableRow) -> Cell:
     if row.accuracy is None or row.artifact is None:
         return EMPTY
-    return Cell(text.decibels(row.accuracy.row.sqnr_db))
+    return Cell(text.format_decibels(row.accuracy.row.sqnr_db))
 
 
 def _median(row: TableRow) -> Cell:
     if row.timing is None:
         return EMPTY
     median = row.timing.median
-    return Cell(text.significant(median.median), _interval(median.interval))
+    return Cell(text.format_significant(median.median), _interval(median.interval))
 
 
 def _interval(interval: Interval | None) -> str:
     if interval is None:
         return "too few processes"
-    ends = f"{text.significant(interval.low)} to {text.significant(interval.high)}"
+    ends = f"{text.format_significant(interval.low)} to {text.format_significant(interval.high)}"
     return ends.replace(" ", NBSP)
 
 
 def _timed(value: Callable[[Timing], float]) -> Callable[[TableRow], Cell]:
-    return lambda row: Cell(text.significant(value(row.timing))) if row.timing else EMPTY
+    return lambda row: Cell(text.format_significant(value(row.timing))) if row.timing else EMPTY
 
 
 def _memory(row: TableRow) -> Cell:
-    return EMPTY if row.memory is None else Cell(text.megabytes(row.memory))
+    return EMPTY if row.memory is None else Cell(text.format_megabytes(row.memory))
 
 
 def _delegated(row: TableRow) -> Cell:
-    return EMPTY if row.delegated is None else Cell(text.percent(row.delegated))
+    return EMPTY if row.delegated is None else Cell(text.format_percent(row.delegated))
 
 
 _TIMES = (

@@ -163,7 +163,7 @@ def _list_rows(
                     key=key,
                     quantize=quantize,
                     label="",
-                    artifact=labels.artifact(ref, key),
+                    artifact=labels.find_artifact(ref, key),
                     accuracy=accuracy,
                     timing=row.timing if row else None,
                     delegated=shares.get((ref.hash, key)),
@@ -206,12 +206,12 @@ def _order(row: TableRow) -> tuple[object, ...]:
 
 def _name(rows: Sequence[TableRow]) -> list[TableRow]:
     """Label rows by their key, and by their bundle where several have the same."""
-    names = labels.unique(
+    names = labels.make_unique(
         [
             (
                 row.key.name,
                 row.bundle.name,
-                labels.method(row.quantize, row.bundle),
+                labels.describe_method(row.quantize, row.bundle),
                 row.bundle.hash[:8],
             )
             for row in rows

@@ -18,7 +18,7 @@ from kit.table.cells import tabulate, tabulate_other
 from kit.table.front import find_edge, find_points
 from kit.table.overview import Overview
 from kit.table.plot import draw
-from kit.text import one_line
+from kit.text import make_one_line
 
 
 def write(path: Path, content: str, option: str) -> None:
@@ -33,20 +33,22 @@ def write(path: Path, content: str, option: str) -> None:
         raise OutputError.of(exc, path, f"choose another place with {option}") from exc
 
 
-def title(overview: Overview) -> str:
+def write_title(overview: Overview) -> str:
     """Return the title: what models the table is of."""
     models = dict.fromkeys(f"{r.bundle.model} {r.bundle.size} px" for r in overview.rows)
     return f"{', '.join(models)}: formats, backends and precisions"
 
 
-def notes(overview: Overview) -> list[str]:
+def list_notes(overview: Overview) -> list[str]:
     """Return what has to be known to read the table."""
     lines = []
     sets = overview.pictures
     for one in sets:
         unit = "sample" if one.row.agreement is None else "picture"
         left = f", {one.left_out} left out that calibrated" if one.left_out else ""
-        lines.append(f"Accuracy on {text.count(one.row.images, unit)} of {one.pictures}{left}.")
+        lines.append(
+            f"Accuracy on {text.format_count(one.row.images, unit)} of {one.pictures}{left}."
+        )
     if len(sets) > 1:
         lines.append("Rows on different pictures do not compare.")
     rows = [*overview.rows, *(row for _, others in overview.others for row in others)]
@@ -98,13 +100,13 @@ def render_html(overview: Overview, commands: Sequence[str], on_device: Sequence
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: one_line(value) if type(value) is str else value,
+        finalize=lambda value: make_one_line(value) if type(value) is str else value,
     )
     plot, script = draw(overview), load_script()
     return environment.get_template("table.html.j2").render(
-        title=title(overview),
+        title=write_title(overview),
         tables=list_tables(overview),
-        notes=notes(overview),
+        notes=list_notes(overview),
         suggested={
             "To fill the empty cells": commands,
             "To measure on a phone as well": on_device,
@@ -116,7 +118,7 @@ def render_html(overview: Overview, commands: Sequence[str], on_device: Sequence
         csv=csv.make_link,
         script=Markup(script.text),  # noqa: S704 - a file of this package
         script_source=script.source,
-        colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
+        colours=Markup(palette.format_css(":root")),  # noqa: S704 - constants of kit.report
         font=Markup(FONT),  # noqa: S704
         version=__version__,
     )
@@ -135,7 +137,7 @@ def render_markdown(overview: Overview) -> str:
             parts.append(f"| {' | '.join(cells)} |\n")
         parts.append("\n")
     first = f"Times: {escape(overview.main.title)}. " if overview.main else ""
-    parts.append(f"{first}{' '.join(map(escape, notes(overview)))}\n")
+    parts.append(f"{first}{' '.join(map(escape, list_notes(overview)))}\n")
     return "".join(parts)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kit.precisions import list_precisions, rank
-from kit.report.canvas import INK, MUTED, RULE, Margins, canvas, log_axis
+from kit.report.canvas import INK, MUTED, RULE, Margins, open_canvas, set_log_axis
 from kit.report.palette import PLACEHOLDER_COLOURS, SERIES
-from kit.report.svg import Drawing, picture
-from kit.report.text import significant
+from kit.report.svg import Drawing, render_picture
+from kit.report.text import format_significant
 from kit.table.front import ParetoPoint, find_edge, find_points
 from kit.table.overview import Overview
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def draw(overview: Overview) -> Drawing | None:
     marks = choose_marks({point.row.key.precision for point in points})
     lines = math.ceil((len(formats) + len(marks)) / 3)
     margins = Margins(left=44, right=12, top=26 + lines * _LEGEND, bottom=40)
-    with canvas(_HEIGHT + lines * _LEGEND, margins) as (figure, axes):
+    with open_canvas(_HEIGHT + lines * _LEGEND, margins) as (figure, axes):
         _scale(axes, points, what)
         _front(axes, points)
         for point in sorted(points, key=lambda one: -one.size):
@@ -49,8 +49,8 @@ def draw(overview: Overview) -> Drawing | None:
         _number(axes, points, numbers)
         _legend(axes, colours, marks, lines, margins)
         words = " ".join(_sentence(point) for point in points)
-        title = f"{what.capitalize()}, latency and size, {one_line(overview.main.title)}"
-        return picture(figure, "pareto", title, words)
+        title = f"{what.capitalize()}, latency and size, {make_one_line(overview.main.title)}"
+        return render_picture(figure, "pareto", title, words)
 
 
 def _series(point: ParetoPoint) -> str:
@@ -62,7 +62,7 @@ def _scale(axes: Axes, points: Sequence[ParetoPoint], what: str) -> None:
     room = max(0.4, 0.12 * (high - low), (_MIN_SPAN - (high - low)) / 2)
     axes.set_ylim(low - room, high + room)
     fast, slow = min(p.latency for p in points), max(p.latency for p in points)
-    log_axis(axes, fast / 1.15, slow * 1.15)
+    set_log_axis(axes, fast / 1.15, slow * 1.15)
     axes.grid(color=RULE, linewidth=0.8)
     axes.set_xlabel("median latency, ms (logarithmic)")
     axes.text(0, 1.02, f"{what}, %", transform=axes.transAxes, color=MUTED)
@@ -165,6 +165,7 @@ def _legend(
 def _sentence(point: ParetoPoint) -> str:
     front = ", on the front" if point.row.front else ""
     return (
-        f"{one_line(point.row.label)}: {point.accuracy:.1f} %, {significant(point.latency)} ms, "
+        f"{make_one_line(point.row.label)}: {point.accuracy:.1f} %, "
+        f"{format_significant(point.latency)} ms, "
         f"{point.size:.2f} MB{front}."
     )

@@ -12,7 +12,7 @@ from kit.errors import RecipeError
 from kit.manifest.preprocessing import Fit, Preprocessing
 from kit.models.presets import PicturePreset, find_preset, take_preset
 from kit.network import run_network
-from kit.recipe import CHANNELS, LEVELS, Color, own
+from kit.recipe import CHANNELS, LEVELS, Color, split_own_model
 from kit.signature import Samples, TensorSpec, stack
 from kit.tasks.answers import PictureSample, SampleList
 from kit.tasks.interface import GoldenSet
@@ -112,7 +112,7 @@ def check_picture_options(recipe: Recipe) -> None:
             "layout = 'NHWC': quantize = 'qat' crops and mirrors pictures with channels first",
             "use --quantize static, or permute in a network that takes channels first",
         )
-    if own(recipe.model) is not None:
+    if split_own_model(recipe.model) is not None:
         return
     for name, value in (("color", recipe.color), ("layout", recipe.layout)):
         if value in ("grey", "NHWC"):
@@ -195,7 +195,7 @@ def choose_crops(model: nn.Module, inputs: ModelInputs, *names: str, values: int
 
     assert inputs.preprocessing is not None  # tasks of pictures have it
     count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * values)))
-    crops = stack("image", photos.golden(count, inputs.preprocessing))
+    crops = stack("image", photos.make_golden(count, inputs.preprocessing))
     return GoldenSet(photos.SOURCE, crops, run_network(model, crops, names))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.comparison import cosine
+from kit.comparison import compute_cosine
 from kit.signature import Samples
 from kit.tasks.answers import FIRST_VALUES, AnswerContext, ShownAnswer
 
@@ -20,5 +20,5 @@ def show_vector(answer: Samples, context: AnswerContext) -> ShownAnswer:
     record = {"size": vector.size, "norm": length, "values": values}
     if context.reference is None:
         return ShownAnswer(tuple(lines), record)
-    angle = cosine(context.reference.arrays[0].reshape(1, -1), vector)
+    angle = compute_cosine(context.reference.arrays[0].reshape(1, -1), vector)
     return ShownAnswer((*lines, f"cosine to float {angle:.5f}"), {**record, "cosine": angle})

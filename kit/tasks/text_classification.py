@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
-from kit.errors import SampleError, brief
+from kit.error_text import shorten_value
+from kit.errors import SampleError
 from kit.manifest.artifacts import Comparison
 from kit.manifest.schema import Scores
 from kit.network import run_network
@@ -95,8 +96,8 @@ class TextClassification(TextTask):
             number = None if one.label is None else classes.find(one.label)
             if number is None or number >= context.inputs.classes:
                 raise SampleError(
-                    f"line {one.line} of {source} has the label {brief(one.label or '')}, which is "
-                    f"no class of the model's {context.inputs.classes}",
+                    f"line {one.line} of {source} has the label {shorten_value(one.label or '')}, "
+                    f"which is no class of the model's {context.inputs.classes}",
                     "a label is the index of a class, or a name of the bundle's labels.txt",
                 )
             targets.append(number)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kit.devices.selection import open_transport
-from kit.devices.storage import Store, blob
+from kit.devices.storage import Store, make_blob
 from kit.devices.transport import Transport
 
 MEGABYTE = 1_000_000
@@ -56,7 +56,7 @@ def _timed(act: Callable[[], object]) -> float:
 def deployment(serial: str, files: list[Path]) -> tuple[float, float, int]:
     """Return the seconds of a first and a second deployment, and the bytes of the second."""
     transport = open_transport(serial)
-    blobs = {file.name: blob(file) for file in files}
+    blobs = {file.name: make_blob(file) for file in files}
     first = _timed(lambda: Store(transport).put(blobs))
     again = Store(transport)
     second = _timed(lambda: again.put(blobs))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kit.bench import measure, paired
 from kit.bench.plan import MAX_PAIRS
-from kit.bench.rows import rows
+from kit.bench.rows import list_rows
 from kit.devices.interface import Device
 from kit.progress import ReportStatus
 from kit.results.latency import Plan
@@ -62,7 +62,7 @@ def build(folder: Path, layers: int, format_: str) -> Path:
 def compare(device: Device, first: Path, other: Path, format_: str) -> paired.PairedComparison:
     """Return the comparison of two bundles in one measurement."""
     results = measure.measure_all([first, other], [format_], PLAN, device=device)
-    return paired.compare(rows(results))[0]
+    return paired.compare(list_rows(results))[0]
 
 
 def count(

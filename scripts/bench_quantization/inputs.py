@@ -83,7 +83,7 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
         PictureError: a picture is broken.
     """
     from kit.artifact_key import REFERENCE
-    from kit.images import digest, set_digest
+    from kit.images import hash_picture, hash_pictures
 
     source, chosen, rest = pictures
     work = setup.work
@@ -98,8 +98,8 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     known_labels = [picture.label for picture in rest if picture.label is not None]
     return Inputs(
         source=source,
-        calibration=tuple(digest(picture) for picture in chosen),
-        sha256=set_digest(rest),
+        calibration=tuple(hash_picture(picture) for picture in chosen),
+        sha256=hash_pictures(rest),
         labels=np.array(known_labels) if len(known_labels) == len(rest) else None,
         reference=_float_answers(bundle.file(REFERENCE), evaluation),
     )
@@ -109,14 +109,14 @@ def _export(bundle: Bundle, path: Path) -> None:
     """Write the float model as a `torch.export` program, which peers read without kit."""
     import torch
 
-    from kit.pipeline import float_model
+    from kit.pipeline import load_float_model
 
     recipe = bundle.manifest.recipe
     example = torch.rand(
         2, *bundle.manifest.signature.inputs[0].sample_shape
     )  # one would be specialized
     batch = torch.export.Dim("batch", min=1)
-    model = float_model(recipe).model
+    model = load_float_model(recipe).model
     torch.export.save(torch.export.export(model, (example,), dynamic_shapes=({0: batch},)), path)
 
 
@@ -128,12 +128,12 @@ def divide(setup: Setup) -> Division:
     Raises:
         PictureError: there are no pictures, or none is left to evaluate.
     """
-    from kit.images import digest, open_set, sample
+    from kit.images import hash_picture, open_set, sample_pictures
 
     opened = open_set(setup.images)
-    chosen = list(sample(opened, setup.calibration_images, setup.seed))
-    seen = {digest(picture) for picture in chosen}
-    rest = [picture for picture in opened if digest(picture) not in seen]
+    chosen = list(sample_pictures(opened, setup.calibration_images, setup.seed))
+    seen = {hash_picture(picture) for picture in chosen}
+    rest = [picture for picture in opened if hash_picture(picture) not in seen]
     if not rest:
         raise PictureError(
             f"all pictures of {opened.source} would calibrate", "use fewer --calibration-images"
@@ -150,13 +150,13 @@ def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 def _save(path: Path, pictures: list[Picture], bundle: Bundle) -> Array:
     """Write pictures [N, 3, crop, crop] without holding them all in memory."""
-    from kit.images import batch
+    from kit.images import make_batch
 
     pre = bundle.manifest.preprocessing
     shape = (len(pictures), *bundle.manifest.signature.inputs[0].sample_shape)
     array: Array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     for i in range(0, len(pictures), CHUNK):
-        array[i : i + CHUNK] = batch(pictures[i : i + CHUNK], pre)
+        array[i : i + CHUNK] = make_batch(pictures[i : i + CHUNK], pre)
     return array
 
 

@@ -70,7 +70,7 @@ def score(logits: Array, reference: Array, labels: NDArray[np.int64] | None) -> 
     Raises:
         ValueError: the shapes differ, or an answer is NaN or infinite.
     """
-    from kit.comparison import sqnr_db
+    from kit.comparison import compute_sqnr_db
 
     if logits.shape != reference.shape:
         raise ValueError(f"the answers have shape {logits.shape}, not {reference.shape}")
@@ -81,7 +81,7 @@ def score(logits: Array, reference: Array, labels: NDArray[np.int64] | None) -> 
         images=len(logits),
         top1=None if labels is None else float(np.mean(first == labels)),
         agreement=float(np.mean(first == reference.argmax(1))),
-        sqnr_db=sqnr_db(reference, logits),
+        sqnr_db=compute_sqnr_db(reference, logits),
     )
 
 
@@ -92,14 +92,14 @@ def standard_error(share: float, images: int) -> float:
 
 def cells(row: Row, whole: Score) -> list[str]:
     """Return the table's cells of a row; `whole` is the float model's score."""
-    from kit.results.statistics import top1_margin95
+    from kit.results.statistics import compute_top1_margin95
 
     result = row.score
     if result is None:
         return [row.title, row.runs_on, *["-"] * (len(HEADS) - 2)]
     drop = "-"
     if result.top1 is not None and whole.top1 is not None:
-        margin = top1_margin95(result.agreement, result.images)
+        margin = compute_top1_margin95(result.agreement, result.images)
         drop = f"{100 * (whole.top1 - result.top1):+.2f} ± {100 * margin:.1f}"
     return [
         row.title,
@@ -127,13 +127,13 @@ def noise(whole: Score) -> str:
 
 def record(rows: Sequence[Row], whole: Score) -> list[dict[str, Any]]:
     """Return the rows for JSON, each with its drop and the margin of it in points."""
-    from kit.results.statistics import top1_margin95
+    from kit.results.statistics import compute_top1_margin95
 
     result = []
     for row in rows:
         fields = asdict(row)
         if row.score is not None and row.score.top1 is not None and whole.top1 is not None:
-            margin = top1_margin95(row.score.agreement, row.score.images)
+            margin = compute_top1_margin95(row.score.agreement, row.score.images)
             fields["drop_points"] = 100 * (whole.top1 - row.score.top1)
             fields["drop_margin95_points"] = 100 * margin
         result.append(fields)

@@ -133,7 +133,7 @@ def compare(runner: RunnerSet, request: Request, turns: int, folder: Path) -> Pa
 
 def by_runner(runner: RunnerSet, request: Request) -> Sequence[int]:
     command = runner.command(str(runner.folder))
-    variables = drive.environment(request.threads)
+    variables = drive.make_environment(request.threads)
     return drive.run(local.open(None), request, variables, command).samples
 
 
@@ -146,7 +146,7 @@ def by_bare(runner: RunnerSet, program: Path, request: Request) -> Sequence[int]
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=True,
-        env={**os.environ, **drive.environment(request.threads)},
+        env={**os.environ, **drive.make_environment(request.threads)},
     )
     return [int(line) for line in done.stdout.split()]
 

@@ -83,7 +83,7 @@ def pictures(count: int, size: int, seed: int = 1) -> Tensor:
     pre = Preprocessing(
         resize=size, crop=size, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
-    return torch.from_numpy(photos.crops(count, pre, seed))
+    return torch.from_numpy(photos.make_crops(count, pre, seed))
 
 
 def build_random(source: str, size: int) -> nn.Module:

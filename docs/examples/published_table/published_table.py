@@ -144,7 +144,7 @@ def _bert(arguments: argparse.Namespace, differs: str) -> Row:
 def run_row(row: Row, arguments: argparse.Namespace) -> Outcome:
     """Build a row's network in each format, evaluate it and measure it."""
     import kit
-    from kit.bench.plan import preset
+    from kit.bench.plan import get_preset
     from kit.results.latency import Plan
 
     recipe = kit.make_recipe(
@@ -155,7 +155,7 @@ def run_row(row: Row, arguments: argparse.Namespace) -> Outcome:
     scores: dict[str, AccuracyRow] = {}
     if row.samples is not None:
         scores = {score.name: score for score in kit.evaluate(bundle, row.samples).rows}
-    plan = preset("quick" if arguments.quick else "default")
+    plan = get_preset("quick" if arguments.quick else "default")
     if arguments.tiny:
         plan = Plan(name="custom", warmup_runs=1, warmup_seconds=0, runs=3, seconds=0, repeats=1,
                     memory=False)  # fmt: skip
@@ -180,7 +180,7 @@ def describe(
         against = {"fp32": runs[float_]}
         if "reference" in runs:
             against["eager"] = runs["reference"]
-        speed = {name: rounds.speedup(run, runs[own]) for name, run in against.items()}
+        speed = {name: rounds.compute_speedup(run, runs[own]) for name, run in against.items()}
         worst = min(c.sqnr_db or 200.0 for c in artifact.parity if c.against != "quantized graph")
         yield {
             "file": own,

@@ -28,7 +28,7 @@ def show_study(study: Study, title: str, top: int) -> None:
     terminal.print_table(table)
     rest = len(worst) - (top or len(worst))
     if rest > 0:
-        terminal.note(f"and {rest} more that int8 hurts less; --top 0 shows all")
+        terminal.print_note(f"and {rest} more that int8 hurts less; --top 0 shows all")
 
 
 def _cells(record: LayerRecord) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def _cells(record: LayerRecord) -> tuple[str, ...]:
     return (
         record.name,
         record.kind,
-        decibels(record.sqnr_db),
+        format_decibels(record.sqnr_db),
         gain,
         f"{100 * record.latency:.1f}" if layer else "",
         f"{100 * record.share:.1f}" if record.layer else "",
@@ -50,27 +50,27 @@ def _gain(value: float | None) -> str:
     return "" if value is None else "equal" if value == float("inf") else f"{value:+.2f}"
 
 
-def decibels(value: float | None) -> str:
+def format_decibels(value: float | None) -> str:
     """Return an SQNR in words; without noise it is ``equal``."""
     return "equal" if value is None or value == float("inf") else f"{value:.1f}"
 
 
-def sentence(score: Score) -> str:
+def describe_score(score: Score) -> str:
     """Return a score in words."""
-    text = f"SQNR {decibels(score.sqnr_db)} dB, agreement {100 * score.agreement:.1f} %"
+    text = f"SQNR {format_decibels(score.sqnr_db)} dB, agreement {100 * score.agreement:.1f} %"
     if score.drop is not None:
         text += f", drop {score.drop:.2f} points of top-1"
     return f"{text}, on {score.images} pictures"
 
 
-def attempt_line(attempt: Attempt) -> str:
+def describe_attempt(attempt: Attempt) -> str:
     """Return one attempt of a repair as a line of progress."""
     choice, score = attempt.choice, attempt.score
     text = f"{choice.corrections}, {choice.observer}"
     if choice.kept:
         text += f", {len(choice.kept)} in float (latency about +{100 * attempt.latency:.1f} %)"
     drop = "" if score.drop is None else f", drop {score.drop:.2f}"
-    return f"{text}: {decibels(score.sqnr_db)} dB, {100 * score.agreement:.1f} %{drop}"
+    return f"{text}: {format_decibels(score.sqnr_db)} dB, {100 * score.agreement:.1f} %{drop}"
 
 
 def show_repair(repair: Repair) -> None:
@@ -97,7 +97,7 @@ def _attempt_cells(attempt: Attempt) -> tuple[str, ...]:
         choice.observer,
         ", ".join(choice.kept),
         f"{100 * attempt.latency:.1f}" if choice.kept else "",
-        decibels(score.sqnr_db),
+        format_decibels(score.sqnr_db),
         f"{100 * score.agreement:.1f}",
         "" if score.drop is None else f"{score.drop:.2f}",
     )

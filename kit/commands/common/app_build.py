@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import OUTPUT_PATH, PATH, Given, list_option
+from kit.commands.common.option_types import OUTPUT_PATH, PATH, Given, make_list_option
 
 if TYPE_CHECKING:
     from kit.app.build import AppOptions, Built
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@list_option(
+@make_list_option(
     "--runtime",
     "runtimes",
     metavar="R,…",
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     help="Android's application id, so that several can be on one device. Default: "
     "org.mobilekit.demo.",
 )
-@list_option(
+@make_list_option(
     "--abi",
     "abis",
     default="arm64-v8a",
@@ -67,7 +67,7 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Giv
 
     app_options = _options(**options)
     check_folder(output)
-    with progress_display.stages() as report_status:
+    with progress_display.show_stages() as report_status:
         built = building.build(bundles, output, app_options, report_status)
     if as_json:
         terminal.print_json(built.record, indent=1)
@@ -92,17 +92,17 @@ def _options(
         raise UsageError("--keystore is for --release", "a debug build has a key of its own")
     if not debug and keystore is None:
         raise UsageError("--release needs --keystore FILE", "`keytool -genkeypair` makes one")
-    kinds = words(abis)
+    kinds = split_items(abis)
     if not kinds:
         raise UsageError("--abi names nothing", "for example --abi arm64-v8a")
-    named = None if runtimes is None else words(runtimes)
+    named = None if runtimes is None else split_items(runtimes)
     if named == ():
         raise UsageError("--runtime names nothing", "for example --runtime onnx,lite")
     key = None if keystore is None else _key(keystore, key_alias)
-    return AppOptions(named, kinds, archives, key, picture, app_id_of(app_id))
+    return AppOptions(named, kinds, archives, key, picture, choose_app_id(app_id))
 
 
-def app_id_of(app_id: str | None) -> str:
+def choose_app_id(app_id: str | None) -> str:
     """Return the app id of an option, or the default.
 
     Raises:
@@ -124,7 +124,7 @@ def _key(keystore: Path, alias: str) -> Key:
     return Key(keystore, alias, password)
 
 
-def words(text: str) -> tuple[str, ...]:
+def split_items(text: str) -> tuple[str, ...]:
     """Return the items of a comma-separated option, without duplicates."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
@@ -138,7 +138,7 @@ def _summary(built: Built) -> None:
     for one in record["bundles"]:
         terminal.echo(f"  bundle {one['name']}: {', '.join(one['artifacts'])}")
     terminal.echo(f"  runtimes: {runtimes}")
-    if record["package"] != app_id_of(None):
+    if record["package"] != choose_app_id(None):
         terminal.echo(f"  id: {record['package']}")
     narrow = [name.rpartition("/")[2] for name in record["not_fit_for_16k_pages"]]
     pages = (
@@ -148,4 +148,4 @@ def _summary(built: Built) -> None:
     )
     terminal.echo(f"  pages of 16 KB: {pages}")
     for note in record["notes"]:
-        terminal.note(f"note: {note}")
+        terminal.print_note(f"note: {note}")

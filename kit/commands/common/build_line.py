@@ -14,7 +14,7 @@ _OPTIONS = {
 }  # options that differ from the field's name
 
 
-def build_line(recipe: Recipe) -> str:
+def format_build_line(recipe: Recipe) -> str:
     """Return ``kit build MODEL`` with an option for each non-default field."""
     from kit.recipe import NONE
 

@@ -181,7 +181,7 @@ def _devices(typed: str) -> Iterable[str]:
 
     def ask() -> None:
         with suppress(KitError, OSError):
-            candidates.extend(device.serial for device in selection.listed())
+            candidates.extend(device.serial for device in selection.list_devices())
 
     asking = Thread(target=ask, daemon=True)
     asking.start()

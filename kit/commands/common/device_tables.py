@@ -93,7 +93,7 @@ def _name(row: LatencyRow, several: bool) -> str:
 def _minutes(row: LatencyRow, name: str) -> None:
     from kit.bench import sustained
 
-    minutes = sustained.minutes(row.run.processes[0])
+    minutes = sustained.split_minutes(row.run.processes[0])
     shown = _table(f"{name}, minute by minute", "ms, °C, MHz of the fastest core")
     for name in ("minute", "samples", "median", "p90", "°C", "MHz", "thermal"):
         shown.add_column(name, justify="right", no_wrap=True)
@@ -110,7 +110,7 @@ def _minutes(row: LatencyRow, name: str) -> None:
         )
     if whole:
         terminal.print_table(shown, WIDEST)
-    terminal.echo(f"{name}: {sustained.verdict(minutes)}")
+    terminal.echo(f"{name}: {sustained.describe_throttling(minutes)}")
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 _WIDEST = 200  # columns
 
 
-def table(rows: Sequence[LatencyRow]) -> None:
+def print_rows(rows: Sequence[LatencyRow]) -> None:
     """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
     from rich import box
     from rich.table import Table
 
-    from kit.bench.rows import against_reference
+    from kit.bench.rows import compare_with_reference
 
     shown = Table(title=_title(rows), box=box.SIMPLE_HEAD, padding=0)
     several = len({row.bundle.hash for row in rows}) > 1
@@ -30,7 +30,7 @@ def table(rows: Sequence[LatencyRow]) -> None:
     for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row, method in zip(rows, _methods(rows), strict=True):
-        speedup = against_reference(row, rows)
+        speedup = compare_with_reference(row, rows)
         shown.add_row(
             *((row.bundle.name,) if several else ()),
             row.run.name,
@@ -44,7 +44,7 @@ def table(rows: Sequence[LatencyRow]) -> None:
             "-" if speedup is None else f"{speedup.ratio:.2f}×{'' if speedup.clear else '?'}",
         )
     terminal.print_table(shown, _WIDEST)
-    for line in _legend(rows, any(against_reference(row, rows) for row in rows)):
+    for line in _legend(rows, any(compare_with_reference(row, rows) for row in rows)):
         terminal.echo(line)
 
 
@@ -99,7 +99,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.2f}"
 
 
-def context(rows: Sequence[LatencyRow]) -> Iterator[str]:
+def describe_context(rows: Sequence[LatencyRow]) -> Iterator[str]:
     """Return device, context and plan of the measurement, in two lines."""
     run = rows[0].run
     where = run.context
@@ -126,7 +126,7 @@ def _range(counts: Iterable[int]) -> str:
     return " to ".join(map(str, ordered if len(ordered) < 2 else (ordered[0], ordered[-1])))
 
 
-def doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:
+def list_doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:
     """Return int8 rows that are not faster, and every notice once, with its rows."""
     from kit.bench.rows import find_slower_than_float
 

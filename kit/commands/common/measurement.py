@@ -12,7 +12,7 @@ from urllib.parse import quote
 from kit import terminal
 from kit.commands.common.output_checks import find_free
 from kit.errors import KitError, OutputError
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
@@ -55,7 +55,7 @@ class Measured:
     results: list[LatencyResult]
 
 
-def serials(choice: str | None) -> list[str]:
+def choose_serials(choice: str | None) -> list[str]:
     """Return the serials of `--device`; only `LOCAL` is this machine.
 
     Raises:
@@ -67,7 +67,7 @@ def serials(choice: str | None) -> list[str]:
     from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
 
-    return selection.serials(None if choice == AUTO else choice, print_notice)
+    return selection.choose_serials(None if choice == AUTO else choice, print_notice)
 
 
 def run(
@@ -87,10 +87,10 @@ def run(
     if serials == [LOCAL]:
         from kit.devices import local
 
-        with progress_display.steps(auto_refresh=False) as update:
+        with progress_display.show_steps(auto_refresh=False) as update:
             return [Measured(LOCAL, measure_device(local.open(None), request, update))], []
     if len(serials) == 1:
-        with progress_display.steps(auto_refresh=False) as update:
+        with progress_display.show_steps(auto_refresh=False) as update:
             return [Measured(serials[0], measure_serial(serials[0], request, update, None))], []
     return _several(serials, request)
 
@@ -101,8 +101,8 @@ def _several(
     from kit.bench import fleet
     from kit.commands.common import progress_display
 
-    with progress_display.steps_of(serials) as updates:
-        outcomes = fleet.each(
+    with progress_display.show_steps_of(serials) as updates:
+        outcomes = fleet.run_each(
             serials, lambda serial, stop: measure_serial(serial, request, updates[serial], stop)
         )
     measured = [Measured(o.serial, o.result) for o in outcomes if o.result is not None]
@@ -115,7 +115,7 @@ def print_error(error: KitError | InternalError) -> None:
     if isinstance(error, KitError):
         terminal.print_error(error.message, error.hint)
     else:
-        terminal.echo(f"kit: {type(error).__name__}: {one_line(str(error))}", err=True)
+        terminal.echo(f"kit: {type(error).__name__}: {make_one_line(str(error))}", err=True)
 
 
 def measure_serial(
@@ -140,7 +140,7 @@ def warn(device: AdbDevice) -> None:
     from kit.commands.common.advice import write_notices
 
     for line in write_notices(((notice, device.ref.serial or "") for notice in device.notices), 0):
-        terminal.echo(one_line(line), err=True)
+        terminal.echo(make_one_line(line), err=True)
 
 
 def measure_device(device: Device, request: BenchRequest, update: Progress) -> list[LatencyResult]:
@@ -158,7 +158,7 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
             request.runner,
             request.measurement,
         )
-    mask = cores.mask(request.cpus, device.clusters)
+    mask = cores.make_mask(request.cpus, device.clusters)
     return measure.measure_all(
         sources,
         formats,
@@ -214,7 +214,7 @@ def check_output(output: Path, folder: bool) -> None:
         ) from exc
 
 
-def files(
+def name_files(
     measured: Sequence[Measured],
     bundles: Sequence[Path],
     output: Path,

@@ -149,7 +149,7 @@ class FiniteRange(click.FloatRange):
         return float(super().convert(Finite().convert(value, param, ctx), param, ctx))
 
 
-def list_option(
+def make_list_option(
     *names: str, metavar: str, help: str, default: str | None = None
 ) -> Callable[[_F], _F]:
     """Return an option of several items: with commas, given several times, or both.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kit import terminal
 from kit.errors import OutputError
-from kit.text import one_line
+from kit.text import make_one_line
 
 if TYPE_CHECKING:
     from kit.notices import Notice
@@ -24,7 +24,7 @@ def report_left_out(bundle: BundleRef) -> None:
         terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
     for artifact in bundle.artifacts:
         if not artifact.executed:
-            terminal.note(f"{artifact.name} was lowered for devices: nothing here runs it")
+            terminal.print_note(f"{artifact.name} was lowered for devices: nothing here runs it")
 
 
 def report_without_runner(results: Iterable[LatencyResult]) -> None:
@@ -35,7 +35,7 @@ def report_without_runner(results: Iterable[LatencyResult]) -> None:
         vias = {run.via for run in result.runs}
         for artifact in result.bundle.artifacts if vias == {"native"} else ():
             if artifact.executed and artifact.format not in native.list_formats():
-                terminal.note(
+                terminal.print_note(
                     f"{artifact.name} was left out: {artifact.format} has no native runner"
                 )
 
@@ -45,7 +45,7 @@ def print_notice(notice: Notice) -> None:
     from kit.commands.common.advice import write_notices
 
     for line in write_notices([(notice, "")], 0):
-        terminal.echo(one_line(line), err=True)
+        terminal.echo(make_one_line(line), err=True)
 
 
 def is_folder(output: str) -> bool:

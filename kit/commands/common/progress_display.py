@@ -21,7 +21,7 @@ _SILENT_SECONDS = 30.0  # without a terminal, until a line says that a stage goe
 
 
 @contextmanager
-def stages() -> Iterator[ReportStatus]:
+def show_stages() -> Iterator[ReportStatus]:
     """Yield a function to call with the name of each stage as it begins."""
     if not _is_drawn():
         with _StageLines() as lines:
@@ -29,7 +29,7 @@ def stages() -> Iterator[ReportStatus]:
         return
     from rich.text import Text
 
-    console = terminal.console(err=True)
+    console = terminal.make_console(err=True)
     began = time.monotonic()
     with console.status("starting") as status:
 
@@ -45,7 +45,7 @@ def stages() -> Iterator[ReportStatus]:
 def _is_drawn() -> bool:
     """Return whether there is a terminal for spinners and bars."""
     quiet = terminal.get_verbosity() is terminal.Verbosity.QUIET
-    return not quiet and terminal.console(err=True).is_terminal
+    return not quiet and terminal.make_console(err=True).is_terminal
 
 
 def _stage_line(began: float, stage: str) -> str:
@@ -63,7 +63,7 @@ class _StageLines:
 
     def __call__(self, stage: str) -> None:
         self._stage, self._changed = stage, time.monotonic()
-        terminal.note(_stage_line(self._began, stage))
+        terminal.print_note(_stage_line(self._began, stage))
 
     def __enter__(self) -> _StageLines:
         self._thread.start()
@@ -79,27 +79,27 @@ class _StageLines:
             if self._stage and now - self._changed >= _SILENT_SECONDS:
                 self._changed = now
                 with suppress(KitError, streams.ReaderGone):  # the next stage raises it
-                    terminal.note(_stage_line(self._began, f"still {self._stage}"))
+                    terminal.print_note(_stage_line(self._began, f"still {self._stage}"))
 
 
 @contextmanager
-def steps(auto_refresh: bool = True) -> Iterator[Progress]:
+def show_steps(auto_refresh: bool = True) -> Iterator[Progress]:
     """Yield a function to call with steps done, steps in all, and the current step.
 
     Args:
         auto_refresh: draw the bar in the background, which would disturb measurements.
     """
-    with steps_of([""], auto_refresh) as updates:
+    with show_steps_of([""], auto_refresh) as updates:
         yield updates[""]
 
 
 @contextmanager
-def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Progress]]:
+def show_steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Progress]]:
     """Yield such a function for each name, each with its own bar."""
     if not _is_drawn():
         yield {name: _Lines(name) for name in names}
         return
-    with terminal.progress(auto_refresh) as progress:
+    with terminal.show_progress(auto_refresh) as progress:
 
         def updating(name: str, task: TaskID) -> Progress:
             return lambda done, total, what: progress.update(
@@ -131,7 +131,7 @@ class _Lines:
             return
         self._printed = now
         left = self._left(done, total, now)
-        terminal.note(f"{now - self._began:6.1f} s  {self._name}{done}/{total}  {what}{left}")
+        terminal.print_note(f"{now - self._began:6.1f} s  {self._name}{done}/{total}  {what}{left}")
 
     def _left(self, done: int, total: int, now: float) -> str:
         if self._first is None or done <= self._first[0] or done >= total:

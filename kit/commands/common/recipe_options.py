@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from kit.commands.common.option_types import Colour, Finite, SideOption, list_option
+from kit.commands.common.option_types import Colour, Finite, SideOption, make_list_option
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -81,12 +81,12 @@ QUANTIZATION: Callable[[_F], _F] = _together(
         metavar="per-channel|per-tensor",
         help="One weight scale per output channel, or one per tensor. Default: per-channel.",
     ),
-    list_option(
+    make_list_option(
         "--corrections",
         metavar="best|none|STEP,…",
         help="Steps on the float model before it is quantized. Default: best.",
     ),
-    list_option(
+    make_list_option(
         "--keep-float",
         metavar="auto|none|N|LAYER,…",
         help="Layers that are not quantized, or how many of those that int8 hurts most. "
@@ -110,7 +110,7 @@ TEXT: Callable[[_F], _F] = _together(
     ),
 )
 
-STATE: Callable[[_F], _F] = list_option(
+STATE: Callable[[_F], _F] = make_list_option(
     "--state",
     metavar="INPUT=OUTPUT,…",
     help="Inputs that are an output of the inference before, of the task tensors. Samples are then "
@@ -145,6 +145,6 @@ SEED: Callable[[_F], _F] = click.option(
 )
 
 
-def parts(text: str | None) -> tuple[str, ...] | None:
+def split_items(text: str | None) -> tuple[str, ...] | None:
     """Return the items of a comma-separated option; None if it was omitted."""
     return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())

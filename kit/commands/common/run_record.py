@@ -44,7 +44,7 @@ class RunRecord:
                 raise ValueError("it is not a table of texts")
         except (OSError, ValueError) as exc:
             raise InputError(
-                f"{path} is not the record of a `kit run`: {documents.reason(exc)}",
+                f"{path} is not the record of a `kit run`: {documents.describe_read_failure(exc)}",
                 "remove it, or name another folder with -o",
             ) from exc
         return cls(path, document)

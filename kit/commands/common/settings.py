@@ -24,7 +24,8 @@ import click
 from click.core import ParameterSource
 
 from kit.commands.common.option_types import FilePath, Given
-from kit.errors import UsageError, brief
+from kit.error_text import shorten_value
+from kit.errors import UsageError
 
 KIT_TOML, PYPROJECT = Path("kit.toml"), Path("pyproject.toml")
 _CONFIRMATION = "yes"  # of what is removed: only the user gives it
@@ -97,7 +98,7 @@ def _read_table(path: Path) -> Mapping[str, object] | None:
         document: object = documents.parse_toml(untrusted.read_file(path, documents.MAX_TOML_BYTES))
     except (OSError, ValueError) as exc:
         raise UsageError(
-            f"cannot read {path}: {documents.reason(exc)}",
+            f"cannot read {path}: {documents.describe_read_failure(exc)}",
             'it is TOML, such as: images = "pictures"',
         ) from exc
     if path == PYPROJECT:
@@ -175,7 +176,9 @@ def _fit(where: str, command: click.Command, option: click.Option, value: object
     """
     if isinstance(value, bool) != option.is_flag:
         wanted = "true or false" if option.is_flag else "a text, a number or a list"
-        raise UsageError(f"{where} = {brief(value)} is not {wanted}", f"see {option.opts[-1]}")
+        raise UsageError(
+            f"{where} = {shorten_value(value)} is not {wanted}", f"see {option.opts[-1]}"
+        )
     if isinstance(value, list):
         value = tuple(map(str, value)) if option.multiple else ",".join(map(str, value))
     elif option.multiple:
@@ -184,7 +187,7 @@ def _fit(where: str, command: click.Command, option: click.Option, value: object
         option.type_cast_value(click.Context(command), value)
     except click.UsageError as exc:
         raise UsageError(
-            f"{where} = {brief(value)}: {exc.format_message()}", f"see {option.opts[-1]}"
+            f"{where} = {shorten_value(value)}: {exc.format_message()}", f"see {option.opts[-1]}"
         ) from exc
     except UsageError as exc:
         raise UsageError(f"{where}: {exc.message}", exc.hint) from exc
@@ -200,12 +203,13 @@ def _check_safe(where: str, option: click.Option, value: object) -> None:
     word = option.opts[-1]
     if option.name == _CONFIRMATION:
         raise UsageError(
-            f"{where} = {brief(value)} is not possible: {word} is for the command line only",
+            f"{where} = {shorten_value(value)} is not possible: "
+            f"{word} is for the command line only",
             "remove it from the file",
         )
     if isinstance(option.type, FilePath) and option.type.written and not _is_inside(str(value)):
         raise UsageError(
-            f"{where} = {brief(value)} leads out of the folder of this file",
+            f"{where} = {shorten_value(value)} leads out of the folder of this file",
             f"name a relative path in this folder, or give {word} on the command line",
         )
 
@@ -223,7 +227,7 @@ def _unknown(source: str, kind: str, where: str, name: str, choices: Iterable[st
     hint = (
         f"did you mean {' or '.join(near)}?" if near else "`kit COMMAND --help` lists the options"
     )
-    return UsageError(f"{source}: there is no {kind} for {brief(where)}", hint)
+    return UsageError(f"{source}: there is no {kind} for {shorten_value(where)}", hint)
 
 
 def split_defaults(

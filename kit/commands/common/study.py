@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.commands.common.option_types import Given
-from kit.commands.common.recipe_options import parts
+from kit.commands.common.recipe_options import split_items
 from kit.commands.common.settings import split_defaults
 from kit.errors import BundleError, RecipeError
 
@@ -55,7 +55,7 @@ class Found:
     repair: Repair | None
 
 
-def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
+def resolve_recipe(what: str, options: dict[str, Given]) -> Recipe:
     """Return the recipe of a bundle or model, with options applied.
 
     Args:
@@ -71,13 +71,13 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
     from kit.no_bundle import explain_no_bundle, find_near_bundle
     from kit.registry import MODEL_NAMES
 
-    options = {**options, "keep_float": parts(options.get("keep_float"))}
+    options = {**options, "keep_float": split_items(options.get("keep_float"))}
     defaults, fields = split_defaults(options)
     named = "keep_float" in defaults | fields
     if not Path(what).is_dir():
         fields = defaults | fields
         path = Path(what)
-        is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
+        is_model = recipe.split_own_model(what) is not None or what in MODEL_NAMES.list_all()
         if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):
             raise explain_no_bundle(path, "")
         return recipe_input.make_recipe(what, **({} if named else {"keep_float": ()}), **fields)
@@ -109,7 +109,7 @@ def _check_sources(what: str, fields: dict[str, Given]) -> None:
     from kit import recipe
     from kit.models.weights import split_key
 
-    mine = recipe.own(fields["model"])
+    mine = recipe.split_own_model(fields["model"])
     if mine is not None and not mine[0].is_file():
         raise BundleError(
             f"{what} was built from {mine[0]}, which is not there",
@@ -134,24 +134,24 @@ def run(request: StudyRequest, progress: Callable[[str], None]) -> Found:
     """
     from kit.analysis import sensitivity
     from kit.models import get_model
-    from kit.models.weights import source_hash
-    from kit.pipeline import float_model, unseen
+    from kit.models.weights import hash_source
+    from kit.pipeline import choose_unseen, load_float_model
     from kit.recipe import OWN
 
     recipe = request.recipe
     if recipe.weights != OWN:  # fails before torch is loaded if missing
-        source_hash(recipe.weights, get_model(recipe.model).spec.weights, recipe.seed)
+        hash_source(recipe.weights, get_model(recipe.model).spec.weights, recipe.seed)
     goal = request.goal
-    model = float_model(request.recipe, progress)
-    measured = unseen(
+    model = load_float_model(request.recipe, progress)
+    measured = choose_unseen(
         model, request.images, sensitivity.PICTURES if goal is None else request.max_pictures
     )
     _check_labels(goal, measured)
     case = _case(model, measured, request.speed_up)
     progress("corrections")
     folded, kept = model.prepared()
-    thin = sensitivity.thinned(case)
-    study = sensitivity.study(folded, thin, request.recipe.observer, kept, _quarters(progress))
+    thin = sensitivity.thin_case(case)
+    study = sensitivity.make_study(folded, thin, request.recipe.observer, kept, _quarters(progress))
     repair = None if goal is None else _repair(goal, case, model, kept, study, progress)
     return Found(request, model, measured, study, repair)
 
@@ -220,7 +220,7 @@ def _repair(
     progress: Callable[[str], None],
 ) -> Repair:
     from kit.analysis.repair import Choice, Search
-    from kit.commands.common.analysis_output import attempt_line
+    from kit.commands.common.analysis_output import describe_attempt
 
     progress(f"looking for {goal}")
     costs = {record.name: record.latency for record in study.records if record.layer}
@@ -229,7 +229,7 @@ def _repair(
         case,
         lambda corrections, names: model.prepared(corrections, names)[0],
         costs,
-        lambda attempt: progress(attempt_line(attempt)),
+        lambda attempt: progress(describe_attempt(attempt)),
     )
     recipe = model.work.recipe
     return search.run(Choice(recipe.corrections, recipe.observer, kept))

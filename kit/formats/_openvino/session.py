@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BundleError, RunError
 from kit.formats.extra_packages import import_package
 from kit.formats.interface import Output
 from kit.signature import Tensors
@@ -53,7 +54,7 @@ class OpenVinoSession:
                 self._request.set_input_tensor(number, tensor(value, shared_memory=True))
         except RuntimeError as exc:
             raise RunError(
-                f"the file takes other inputs: {first_line(exc)}", "build it again"
+                f"the file takes other inputs: {get_first_line(exc)}", "build it again"
             ) from exc
         self._bound = values
 
@@ -91,6 +92,6 @@ def load_session(path: Path, threads: int) -> OpenVinoSession:
         compiled = core.compile_model(str(path), "CPU", settings)
     except RuntimeError as exc:
         raise BundleError(
-            f"OpenVINO cannot load {path}: {first_line(exc)}", "build it again"
+            f"OpenVINO cannot load {path}: {get_first_line(exc)}", "build it again"
         ) from exc
     return OpenVinoSession(compiled)

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BundleError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,7 +111,7 @@ class AtenModel:
                 values[call.result] = function(*args, **kwargs)
             except Exception as exc:  # operators raise various errors
                 raise RunError(
-                    f"the float model fails at {call.op}: {first_line(exc)}",
+                    f"the float model fails at {call.op}: {get_first_line(exc)}",
                     "build the bundle again, or free some memory",
                 ) from exc
             for name in unused:
@@ -200,7 +201,7 @@ def _compute(function: Callable[..., object], *numbers: object) -> object:
     return result
 
 
-def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> AtenModel:
+def check_graph(graph: Graph, tensors: Mapping[str, Tensor]) -> AtenModel:
     """Check that all names are defined before their use, and return the model.
 
     Raises:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
-from kit.formats._reference.aten import AtenModel, Call, Graph, OperandValue, Ref, checked
+from kit.formats._reference.aten import AtenModel, Call, Graph, OperandValue, Ref, check_graph
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +98,7 @@ def load_model(path: Path) -> AtenModel:
         raise BundleError(
             f"{path} is not the float model of a bundle: {exc}", "build it again"
         ) from exc
-    return checked(graph, tensors)
+    return check_graph(graph, tensors)
 
 
 def _parse(raw: OperandValue) -> Graph:

@@ -85,7 +85,7 @@ def _model(archive: zipfile.ZipFile) -> aten.AtenModel:
         if "user_output" in spec
     )
     calls = tuple(call for node in module["graph"]["nodes"] for call in _calls(node))
-    return aten.checked(Graph(tuple(inputs), outputs, calls), named)
+    return aten.check_graph(Graph(tuple(inputs), outputs, calls), named)
 
 
 def _read_json(archive: zipfile.ZipFile, name: str) -> OperandValue:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.errors import BuildError, KitError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BuildError, KitError
 from kit.formats.coreml.package import (
     CoreMlObject,
     import_coremltools,
@@ -21,7 +22,7 @@ from kit.formats.coreml.package import (
     write_package,
 )
 from kit.formats.coreml.placed_encodings import check_encodings
-from kit.formats.extra_packages import quiet
+from kit.formats.extra_packages import silence_converters
 from kit.formats.graph_encodings import check_static, list_encodings
 from kit.formats.half_graph import restore_float
 
@@ -52,7 +53,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     integers = bool(encodings.activations or encodings.constants)
     half = bool(encodings.activations) or restored is not None
     try:
-        with quiet(), torch.no_grad():
+        with silence_converters(), torch.no_grad():
             program = torch.export.export(restored or model, example).run_decompositions({})
             converted = _convert(program, integers, half)
             write_package(converted, path)
@@ -60,7 +61,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         raise
     except Exception as exc:  # coremltools raises those of its passes and of protobuf
         raise BuildError(
-            f"Core ML cannot convert {type(model).__name__}: {first_line(exc)}",
+            f"Core ML cannot convert {type(model).__name__}: {get_first_line(exc)}",
             "try another --format, or replace the operator that is named",
         ) from exc
     check_encodings(read_package(path).function, encodings)

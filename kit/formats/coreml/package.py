@@ -21,9 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kit.documents import parse_json
-from kit.errors import BundleError, KitError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BundleError, KitError
 from kit.files import untrusted
-from kit.formats.extra_packages import import_package, quiet
+from kit.formats.extra_packages import import_package, silence_converters
 
 CoreMlObject = Any  # of coremltools, which has no types, and of the package's JSON
 _MANIFEST = "Manifest.json"
@@ -54,7 +55,7 @@ def import_coremltools(module: str = "coremltools") -> CoreMlObject:
     Raises:
         MissingTool: it is not installed.
     """
-    with quiet():
+    with silence_converters():
         return import_package(module, "coremltools", "coreml")
 
 
@@ -78,16 +79,16 @@ def read_package(path: Path) -> Package:
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
-        with quiet():
+        with silence_converters():
             yield
     except OSError as exc:
-        reason = exc.strerror or first_line(exc)
+        reason = exc.strerror or get_first_line(exc)
         raise BundleError(f"cannot read {path}: {reason}", "build it again") from exc
     except (KitError, MemoryError):
         raise
     except Exception as exc:  # whatever a parser raises about content that it did not expect
         raise BundleError(
-            f"{path} is not a Core ML package, or it is damaged: {first_line(exc)}",
+            f"{path} is not a Core ML package, or it is damaged: {get_first_line(exc)}",
             "build it again",
         ) from exc
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BundleError, RunError
 from kit.formats.coreml.package import CoreMlObject, import_coremltools, read_package
-from kit.formats.extra_packages import quiet
+from kit.formats.extra_packages import silence_converters
 from kit.formats.interface import Output
 from kit.signature import Tensors
 
@@ -62,11 +63,11 @@ def load_session(path: Path) -> CoreMlSession:
         )
     tools = import_coremltools()
     try:
-        with quiet():
+        with silence_converters():
             model = tools.models.MLModel(str(path), compute_units=tools.ComputeUnit.ALL)
     except Exception as exc:  # Core ML's errors have no public base
         raise BundleError(
-            f"Core ML cannot load {path}: {first_line(exc)}", "build it again"
+            f"Core ML cannot load {path}: {get_first_line(exc)}", "build it again"
         ) from exc
     names = ([one.name for one in side] for side in (description.input, description.output))
     return CoreMlSession(model, *names)

@@ -96,7 +96,7 @@ def lower(program: ExportedProgram) -> LoweredProgram:
     Raises:
         Exception: ExecuTorch cannot lower the model.
     """
-    reason = differences()
+    reason = describe_differences()
     if not reason:
         try:
             with patch_lowering():
@@ -116,7 +116,7 @@ def lower_stock(program: ExportedProgram) -> bytes:
     return bytes(edge.to_executorch().buffer)
 
 
-def differences() -> str:
+def describe_differences() -> str:
     """Return how the installed internals differ from the expected ones; empty if they do not."""
     for name, expected in KNOWN.items():
         if (installed := version(name).partition("+")[0]) != expected:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BuildError
 from kit.formats.graph_encodings import GraphEncodings
 from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter
@@ -62,7 +63,7 @@ def export_model(
         raise
     except Exception as exc:  # see `strict_converter.convert`
         raise BuildError(
-            f"LiteRT cannot convert {type(model).__name__}: {first_line(exc)}",
+            f"LiteRT cannot convert {type(model).__name__}: {get_first_line(exc)}",
             "try another --format, or replace the operator that is named",
         ) from exc
     if dynamic:

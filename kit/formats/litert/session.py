@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kit.errors import BundleError, RunError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BundleError, RunError
 from kit.formats.interface import Output
 from kit.formats.litert.channels_last import list_channels_last, transpose
 from kit.formats.litert.flatbuffer import read_model
@@ -61,7 +62,7 @@ class LiteRtSession:
                 self._interpreter.set_tensor(index, value)
         except ValueError as exc:
             raise RunError(
-                f"the file takes other inputs: {first_line(exc)}", "build it again"
+                f"the file takes other inputs: {get_first_line(exc)}", "build it again"
             ) from exc
         self._bound = values
 
@@ -101,7 +102,7 @@ def open_interpreter(path: Path, threads: int) -> Interpreter:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as exc:
         raise BundleError(
-            f"LiteRT cannot load {path}: {first_line(exc)}", "build it again"
+            f"LiteRT cannot load {path}: {get_first_line(exc)}", "build it again"
         ) from exc
     return interpreter
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kit.formats.extra_packages import quiet
+from kit.formats.extra_packages import silence_converters
 from kit.formats.litert.packages import import_package
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def import_converter() -> ConverterObject:
     Raises:
         MissingTool: it is not installed.
     """
-    with quiet():
+    with silence_converters():
         package = import_package("litert_torch", _TORCH)
         _register_padding()
     package.config.show_progress = False
@@ -90,7 +90,7 @@ def convert(graph: GraphModule, example: tuple[Tensor, ...], *, quantized: bool)
     """
     package = import_converter()
     mode = _make_static_config() if quantized else None
-    with quiet(), _strict():
+    with silence_converters(), _strict():
         # Else 64-bit inputs and outputs would become 32-bit ones, unlike the signature's.
         converted = package.convert(graph, example, quant_config=mode, enable_x64=True)
         content: bytes = converted.model_content()

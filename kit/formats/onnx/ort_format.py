@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, first_line
+from kit.error_text import get_first_line
+from kit.errors import BuildError
 from kit.files import temporary, untrusted
 from kit.formats.interface import Backend
 
@@ -74,7 +75,7 @@ def convert_file(source: Path, target: Path) -> None:
                 )
         except Exception as exc:  # its error classes have no public base
             raise BuildError(
-                f"ONNX Runtime cannot convert the model to its own format: {first_line(exc)}",
+                f"ONNX Runtime cannot convert the model to its own format: {get_first_line(exc)}",
                 "use --format onnx",
             ) from exc
         untrusted.copy_contents(folder / f"{source.stem}.ort", target)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import first_line
+from kit.error_text import get_first_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -36,7 +36,7 @@ def estimate_partitions(model: ModelProto) -> dict[str, str]:
             "Core ML": usability_checker.check_coreml_partitions(shaped, True, _COREML_OPERATORS),
         }
     except Exception as exc:  # noqa: BLE001 - an estimate that a tool cannot make is no damage
-        return {"providers": f"not known: {first_line(exc)}"}
+        return {"providers": f"not known: {get_first_line(exc)}"}
     return {f"{name} provider": _describe(one) for name, one in supported.items()}
 
 

@@ -19,7 +19,7 @@ from kit.formats.properties import Description, EndOfLife, Thresholds
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 from kit.formats.torchscript.compiling import How, compile_module, describe_script, optimize
-from kit.formats.torchscript.engine import QNNPACK, read_engine, require, using
+from kit.formats.torchscript.engine import QNNPACK, read_engine, require, use_engine
 from kit.formats.torchscript.x86 import X86Engine
 from kit.varying import Varying, widen
 
@@ -156,7 +156,7 @@ def write_module(
     """
     import torch
 
-    with using(QNNPACK):
+    with use_engine(QNNPACK):
         script, how = compile_module(module, example, fixed)
         torch.jit.save(script, str(path))
     return how

@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from kit.errors import BuildError, words
+from kit.error_text import describe_exception
+from kit.errors import BuildError
 from kit.formats.fixed_sizes import fix_sizes, keep_sizes
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _trace_checked(
     if any(issubclass(one.category, TracerWarning) for one in caught):
         raise BuildError(
             f"{type(module).__name__} decides on the values of tensors, which a trace would not, "
-            f"and torch.jit.script cannot compile it: {words(reason).splitlines()[0]}",
+            f"and torch.jit.script cannot compile it: {describe_exception(reason).splitlines()[0]}",
             "write its forward in the part of Python that torch.jit.script takes",
         ) from reason
     return traced

@@ -30,7 +30,7 @@ def read_engine(path: Path) -> str:
 
 
 @contextmanager
-def using(engine: str) -> Iterator[None]:
+def use_engine(engine: str) -> Iterator[None]:
     """Set torch's engine for a while.
 
     Raises:

@@ -10,7 +10,7 @@ from kit.errors import BuildError
 from kit.formats.interface import Backend
 from kit.formats.properties import Thresholds
 from kit.formats.torchscript.compiling import compile_module
-from kit.formats.torchscript.engine import MEMBER, ONEDNN, using
+from kit.formats.torchscript.engine import MEMBER, ONEDNN, use_engine
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,7 +36,7 @@ class X86Engine(Backend):
         """
         import torch
 
-        with using(ONEDNN):
+        with use_engine(ONEDNN):
             script, _ = compile_module(pack_again(model), example)
             torch.jit.save(script, str(path), _extra_files={MEMBER: ONEDNN})
 

@@ -34,7 +34,7 @@ __all__ = [
     "find",
     "list_formats",
     "list_installed",
-    "listed",
+    "list_runners",
 ]
 
 ABIS = tuple(toolchain.ABIS)
@@ -75,7 +75,7 @@ class RunnerSet:
 
     def command(self, folder: str) -> list[str]:
         """Return the command of the runner, with its files in `folder`."""
-        loader = toolchain.abi(self.abi).loader
+        loader = toolchain.get_abi(self.abi).loader
         return [
             f"{folder}/{loader}",
             *("--library-path", folder),
@@ -115,9 +115,9 @@ def find(abi: str, format: str) -> RunnerSet | None:
         UnknownName: there is no such ABI or format.
         MissingTool: the machine's own runtime is not installed.
     """
-    target = toolchain.abi(abi)
+    target = toolchain.get_abi(abi)
     _backends.find_native_runner(format)
-    return _load(_folder(target, format, library_wheels.source(target, format)))
+    return _load(_folder(target, format, library_wheels.find_source(target, format)))
 
 
 def build(
@@ -131,7 +131,7 @@ def build(
         BuildError: compilation fails.
         OutputError: the cache folder cannot be written to.
     """
-    target = toolchain.abi(abi)
+    target = toolchain.get_abi(abi)
     for name in formats:
         _backends.find_native_runner(name)
     report_status = report_status or (lambda _: None)
@@ -140,7 +140,7 @@ def build(
     ]
 
 
-def listed() -> list[RunnerSet]:
+def list_runners() -> list[RunnerSet]:
     """Return every runner in the cache, also those of other versions of kit."""
     records = map(_load, sorted(_root().glob("*/[!.]*")))
     return [one for one in records if one is not None]
@@ -153,14 +153,14 @@ def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
         MissingTool: there is no compiler, or a wheel cannot be downloaded.
         BuildError: compilation fails.
     """
-    job, tools = _job(toolchain.abi(abi), format, lambda _: None)
+    job, tools = _job(toolchain.get_abi(abi), format, lambda _: None)
     assemble.compile_program(job, tools, main, target)
 
 
 def _job(
     abi: toolchain.Abi, format: str, report_status: ReportStatus
 ) -> tuple[assemble.AssemblyJob, toolchain.Toolchain]:
-    source = library_wheels.source(abi, format)
+    source = library_wheels.find_source(abi, format)
     tools = toolchain.find(abi)  # before 100 MB are fetched
     package = library_wheels.fetch(
         source, user_cache.use_folder("wheels", create=True), report_status
@@ -174,7 +174,7 @@ def _job(
 
 
 def _build(abi: toolchain.Abi, format: str, report_status: ReportStatus) -> RunnerSet:
-    source = library_wheels.source(abi, format)
+    source = library_wheels.find_source(abi, format)
     job, tools = _job(abi, format, report_status)
     user_cache.use_folder("runners", create=True)
     target = _folder(abi, format, source)

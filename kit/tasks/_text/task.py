@@ -10,7 +10,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, ClassVar
 
 from kit.calibration import CalibrationSet, ModelInputs
-from kit.documents import text_of
+from kit.documents import decode_name
 from kit.errors import RecipeError, SampleError, UsageError
 from kit.network import take_output
 from kit.tasks._text.texts import LabelledText, TextSet, open_calibration, read_texts
@@ -111,7 +111,7 @@ class TextTask(Task):
             targets = self.find_targets(unseen, context, source)
         lines = "".join(f"{one.digest()} {one.label if targets else None}\n" for one in unseen)
         return TextSet(
-            text_of(source.resolve().name),
+            decode_name(source.resolve().name),
             hashlib.sha256(lines.encode()).hexdigest(),
             len(listed) - total,
             (),

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from kit.calibration import ModelInputs
-from kit.documents import reason, text_of
-from kit.errors import SampleError, count_of
+from kit.documents import decode_name, describe_read_failure
+from kit.errors import SampleError, format_count
 from kit.files import untrusted
 from kit.notices import Notice
 from kit.signature import Samples
@@ -60,7 +60,7 @@ def read_texts(path: Path) -> list[LabelledText]:
     try:
         content = untrusted.read_file(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as exc:
-        raise SampleError(f"cannot read {path}: {reason(exc)}", _HINT) from exc
+        raise SampleError(f"cannot read {path}: {describe_read_failure(exc)}", _HINT) from exc
     if delimiter is None:
         # Not splitlines: Unicode's other separators are part of a text.
         lines = enumerate(content.replace("\r\n", "\n").split("\n"), 1)
@@ -84,7 +84,7 @@ def _read_table(path: Path, content: str, delimiter: str) -> list[LabelledText]:
         place, label = columns or (0, 1)
         if len(row) <= max(place, label or 0) or not row[place].strip():
             raise SampleError(
-                f"line {line} of {path} has {count_of(len(row), 'column')}, or no text",
+                f"line {line} of {path} has {format_count(len(row), 'column')}, or no text",
                 "each line is text,label; put a text that has a comma in quotes",
             )
         name = None if label is None else row[label].strip()
@@ -158,7 +158,7 @@ def open_calibration(path: Path, count: int, seed: int) -> TextCalibration:
     chosen = tuple(texts[i] for i in sorted(drawn))
     digests = tuple(one.digest() for one in chosen)
     rest = tuple(one for one in texts if one.digest() not in set(digests))
-    return TextCalibration(text_of(path.resolve().name), chosen, rest, digests)
+    return TextCalibration(decode_name(path.resolve().name), chosen, rest, digests)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.comparison import cosine
+from kit.comparison import compute_cosine
 from kit.results.accuracy import Metric
 from kit.signature import AnyArray, Samples, Signature
 from kit.tasks.tensors.tally import TensorsTally
@@ -32,7 +32,7 @@ class VectorsTally(TensorsTally):
         """Add vectors [N, numbers], the float model's, and the classes or None."""
         super().add(answers, reference, [None] * len(answers))
         vectors, right = answers.arrays[0], reference.arrays[0]
-        pairs = (cosine(right[i : i + 1], vectors[i : i + 1]) for i in range(len(vectors)))
+        pairs = (compute_cosine(right[i : i + 1], vectors[i : i + 1]) for i in range(len(vectors)))
         self._worst = min(self._worst, *pairs)
         self._vectors.append(vectors)
         self._reference.append(right)
@@ -46,7 +46,7 @@ class VectorsTally(TensorsTally):
             expected = find_nearest(np.concatenate(self._reference))
             same = 100 * float((nearest == expected).mean())
             metrics.append(Metric(name="same neighbour", value=same, unit="%"))
-            recall = recall_at_1(nearest, self._groups)
+            recall = compute_recall_at_1(nearest, self._groups)
             if recall is not None:
                 metrics.append(Metric(name="recall@1", value=100 * recall, unit="%"))
         return {**super().measure(), "metrics": tuple(metrics)}
@@ -68,7 +68,7 @@ def find_nearest(vectors: AnyArray) -> Positions:
     return np.concatenate(nearest)
 
 
-def recall_at_1(nearest: Positions, groups: Sequence[str | None]) -> float | None:
+def compute_recall_at_1(nearest: Positions, groups: Sequence[str | None]) -> float | None:
     """Return the share of pictures whose nearest neighbour is of their class, 0..1.
 
     A picture that is alone in its class has no right answer and does not count; None if none

@@ -90,7 +90,7 @@ class ImageClassification(Task):
         from kit.images import photos
 
         assert inputs.preprocessing is not None
-        crops = stack("image", photos.golden(CANDIDATES, inputs.preprocessing))
+        crops = stack("image", photos.make_golden(CANDIDATES, inputs.preprocessing))
         answers = run_network(model, crops, ("logits",), _AT_ONCE)
         chosen = select_surest(answers.arrays[0])
         return GoldenSet(photos.SOURCE, crops.take(chosen), answers.take(chosen))
@@ -141,9 +141,9 @@ class ImageClassification(Task):
 
 
 def _imagenet(classes: int) -> tuple[str, ...] | None:
-    from kit.images.labels import imagenet_categories
+    from kit.images.labels import list_imagenet_categories
 
-    names = imagenet_categories()
+    names = list_imagenet_categories()
     return names if classes == len(names) else None
 
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from kit.errors import PictureError, UsageError, brief
-from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
+from kit.error_text import shorten_value
+from kit.errors import PictureError, UsageError
+from kit.images import Picture, PictureSet, hash_picture, hash_pictures, make_batch, open_set
 from kit.images.missing import make_missing_error
 from kit.manifest.preprocessing import Preprocessing
-from kit.notices import Notice, new_notice
+from kit.notices import Notice, make_notice
 from kit.signature import Samples, TensorSpec
 from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 
@@ -46,7 +47,7 @@ class Pictures(EvaluationSet):
     def load(self, start: int, stop: int) -> tuple[Samples, list[int | None]]:
         """Return pictures [N, 3, H, W] and their classes."""
         part = self.pictures[start:stop]
-        inputs = batch(part, self.preprocessing)
+        inputs = make_batch(part, self.preprocessing)
         return Samples(self.specs, (inputs,)), [picture.label for picture in part]
 
 
@@ -83,20 +84,26 @@ def open_pictures(
         _check_labels(pictures, context.inputs.classes)
         notices = tuple(_examine_labels(listed, categories))
     if listed.unread:
-        notices += (new_notice("pictures.unread", files=listed.unread),)
+        notices += (make_notice("pictures.unread", files=listed.unread),)
     if context.seen:
-        pictures = [p for p in pictures if digest(p) not in context.seen]
+        pictures = [p for p in pictures if hash_picture(p) not in context.seen]
     if not pictures:
         raise PictureError(
             f"every picture of {listed.source} calibrated or trained this bundle",
             "evaluate on other pictures, or build with fewer --calibration-images",
         )
     left_out = len(listed) - len(pictures)
-    pictures = spread(pictures, limit)
+    pictures = sample_evenly(pictures, limit)
     pre = context.inputs.preprocessing
     assert pre is not None  # the manifest requires it of this task
     return Pictures(
-        listed.source, set_digest(pictures), left_out, notices, pictures, pre, context.inputs.specs
+        listed.source,
+        hash_pictures(pictures),
+        left_out,
+        notices,
+        pictures,
+        pre,
+        context.inputs.specs,
     )
 
 
@@ -113,7 +120,7 @@ def _check_folders(listed: PictureSet, categories: Sequence[str] | None) -> None
     folders = {PurePosixPath(picture.name).parent.name for picture in listed}
     if listed.labels_from or "" in folders or len(folders) < 2:
         return
-    shown = ", ".join(brief(name) for name in sorted(folders)[:3])
+    shown = ", ".join(shorten_value(name) for name in sorted(folders)[:3])
     named = "" if categories != () else ", and the bundle has no names of classes"
     hint = "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
     if categories == ():
@@ -129,13 +136,13 @@ def _examine_labels(listed: PictureSet, categories: Sequence[str] | None) -> Ite
     """Yield notices about the source and the order of the labels."""
     if not listed.labels_from:
         return
-    yield new_notice("labels.source", source=listed.labels_from)
+    yield make_notice("labels.source", source=listed.labels_from)
     if listed.labels_from == "folder names as class indices" and not categories:
         folders = sorted({PurePosixPath(picture.name).parent.name for picture in listed})
         moved = [(name, i) for i, name in enumerate(folders) if int(name) != i]
         if moved and sorted(map(int, folders)) == list(range(len(folders))):
             name, place = moved[0]
-            yield new_notice("labels.order", folder=name, place=place)
+            yield make_notice("labels.order", folder=name, place=place)
 
 
 def _check_labels(pictures: list[Picture], classes: int) -> None:
@@ -156,7 +163,7 @@ def _check_labels(pictures: list[Picture], classes: int) -> None:
         )
 
 
-def spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
+def sample_evenly(pictures: list[Picture], limit: int | None) -> list[Picture]:
     """Return up to `limit` pictures, evenly spread over a set; all if it is None."""
     if limit is None or limit >= len(pictures):
         return pictures

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.errors import PictureError, brief
-from kit.images import Picture, decode, digest, open_set, to_array
+from kit.error_text import shorten_value
+from kit.errors import PictureError
+from kit.images import Picture, decode, hash_picture, open_set, to_array
 from kit.images.masks import IGNORED, Mask, decode_mask
 from kit.images.missing import make_missing_error
-from kit.images.resizing import resize_and_crop, resized_size
+from kit.images.resizing import compute_resized_size, resize_and_crop
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice
 from kit.signature import Samples
@@ -96,7 +97,7 @@ def open_masked(
     masks = None
     if context.labelled and labels is not None:
         masks = _find_masks(pictures.pictures, labels, pictures.left_out)
-    digests = [pictures.sha256, *(map(digest, masks) if masks else ())]
+    digests = [pictures.sha256, *(map(hash_picture, masks) if masks else ())]
     return MaskedPictures(
         pictures.source,
         pictures.sha256
@@ -117,7 +118,7 @@ def _find_masks(pictures: Sequence[Picture], folder: Path, left_out: int) -> tup
     if len(masks) < len(listed):
         twice = next(mask for mask in listed if masks[_stem(mask.name)] is not mask)
         raise PictureError(
-            f"{folder} has two masks called {brief(_stem(twice.name))}", "keep one of them"
+            f"{folder} has two masks called {shorten_value(_stem(twice.name))}", "keep one of them"
         )
     names = match_names([_stem(picture.name) for picture in pictures], list(masks))
     missing = [p.name for p, name in zip(pictures, names, strict=True) if name is None]
@@ -138,8 +139,8 @@ def _stem(name: str) -> str:
 
 def _place(indices: Image, image: Image, pre: Preprocessing, mask: str, picture: str) -> Mask:
     """Return a mask as the picture is resized and cropped, each pixel from the nearest one."""
-    size = resized_size(image.size, pre, picture)
-    own = resized_size(indices.size, pre, mask)
+    size = compute_resized_size(image.size, pre, picture)
+    own = compute_resized_size(indices.size, pre, mask)
     if any(abs(a - b) > _ROUNDING for a, b in zip(size, own, strict=True)):
         raise PictureError(
             f"the mask {mask} has {indices.width}x{indices.height} pixels and its picture "

@@ -41,8 +41,10 @@ class MapsTally(Tally):
         metrics: tuple[Metric, ...] = ()
         if self._confusion is not None:
             metrics = (
-                Metric(name="mean IoU", value=100 * mean_iou(self._confusion), unit="%"),
-                Metric(name="pixel accuracy", value=100 * accuracy(self._confusion), unit="%"),
+                Metric(name="mean IoU", value=100 * compute_mean_iou(self._confusion), unit="%"),
+                Metric(
+                    name="pixel accuracy", value=100 * compute_accuracy(self._confusion), unit="%"
+                ),
             )
         return {
             "agreement": self._agree / self._pixels,
@@ -70,7 +72,7 @@ def count_classes(mask: Mask, answer: NDArray[np.intp], classes: int) -> Counts:
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def mean_iou(confusion: Counts) -> float:
+def compute_mean_iou(confusion: Counts) -> float:
     """Return the mean intersection over union of the classes that the masks have, 0..1.
 
     0 if no pixel has a class. Classes that only the answers have are in the unions of others.
@@ -81,6 +83,6 @@ def mean_iou(confusion: Counts) -> float:
     return float((right[there] / union[there]).mean()) if there.any() else 0.0
 
 
-def accuracy(confusion: Counts) -> float:
+def compute_accuracy(confusion: Counts) -> float:
     """Return the share of pixels with the class of the mask, 0..1; 0 without pixels."""
     return float(np.diag(confusion).sum() / max(1, confusion.sum()))

@@ -107,12 +107,12 @@ class ObjectDetection(Task):
 
     def measure_agreement(self, reference: Samples, answers: Samples, inputs: ModelInputs) -> float:
         """Return the share of boxes that have a partner; 1 if neither model finds one."""
-        from kit.tasks.object_detection.boxes import share_matches
+        from kit.tasks.object_detection.boxes import compute_match_share
 
         assert inputs.detection is not None  # as `describe_inputs` returns it
         assert inputs.preprocessing is not None
         sides = inputs.preprocessing.sides
-        share = share_matches(reference, answers, inputs.detection, sides)
+        share = compute_match_share(reference, answers, inputs.detection, sides)
         return 1.0 if share is None else share
 
     def describe_answers(self, answers: Samples) -> str:

@@ -20,8 +20,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kit.calibration import ModelInputs
-from kit.documents import MAX_JSON_BYTES, Count, fault_of, parse_json, reason
-from kit.errors import PictureError, brief
+from kit.documents import MAX_JSON_BYTES, Count, describe_fault, describe_read_failure, parse_json
+from kit.error_text import shorten_value
+from kit.errors import PictureError
 from kit.images.archive import Read
 from kit.images.missing import make_missing_error
 from kit.images.sets import list_files
@@ -112,7 +113,7 @@ def read_coco(
     try:
         coco = _Coco.model_validate(parse_json(content))
     except ValueError as exc:
-        what = fault_of(exc) if isinstance(exc, ValidationError) else str(exc)
+        what = describe_fault(exc) if isinstance(exc, ValidationError) else str(exc)
         raise PictureError(f"{name} is not COCO's annotations: {what}", _HINT) from exc
     used = {annotation.category_id for annotation in coco.annotations}
     classes = _match_categories(name, coco.categories, used, inputs)
@@ -183,7 +184,8 @@ def _match_categories(
             matched[category.id] = index
         elif category.id in used:
             raise PictureError(
-                f"{name} has boxes of {brief(category.name)}, which is no class of the model",
+                f"{name} has boxes of {shorten_value(category.name)}, "
+                "which is no class of the model",
                 "the names of its classes are in labels.txt of the bundle; --labels of kit build "
                 "gives others",
             )
@@ -243,7 +245,7 @@ def _read_text(
     try:
         lines = read().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as exc:
-        raise PictureError(f"{name} is not text: {reason(exc)}", _TEXT_HINT) from exc
+        raise PictureError(f"{name} is not text: {describe_read_failure(exc)}", _TEXT_HINT) from exc
     if len(lines) > _MAX_BOXES:
         raise PictureError(f"{name} has {len(lines)} lines", f"{_MAX_BOXES} are read at most")
     return tuple(
@@ -262,7 +264,7 @@ def _parse_line(
     try:
         index, (x, y, width, height) = int(cells[0]), map(float, cells[1:])
     except (ValueError, IndexError) as exc:
-        what = "a polygon" if len(cells) > _COLUMNS else brief(" ".join(cells))
+        what = "a polygon" if len(cells) > _COLUMNS else shorten_value(" ".join(cells))
         raise PictureError(f"{where} is {what}, and no box", _TEXT_HINT) from exc
     if not 0 <= index < len(objects):
         raise PictureError(
@@ -289,4 +291,6 @@ def read_labels_file(path: Path) -> bytes:
     try:
         return untrusted.read_file(path, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
-        raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc
+        raise PictureError(
+            f"cannot read {path}: {describe_read_failure(exc)}", "check --labels"
+        ) from exc

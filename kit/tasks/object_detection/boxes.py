@@ -182,7 +182,7 @@ def count_matches(left: Boxes, right: Boxes, iou: float = 0.5) -> int:
     return matches
 
 
-def share_matches(
+def compute_match_share(
     reference: Samples, answers: Samples, outputs: DetectorOutputs, sides: Sides
 ) -> float | None:
     """Return the share of the boxes of two models that have a partner in the other one's.

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from kit.calibration import DetectorOutputs
-from kit.errors import MissingTool, PictureError, brief
+from kit.error_text import shorten_value
+from kit.errors import MissingTool, PictureError
 from kit.images import decode, to_array
 from kit.images.resizing import Placement, find_placement
 from kit.notices import Notice
@@ -141,7 +142,8 @@ def _read_annotations(
             return None, ""
         if len(json_files) > 1:
             raise PictureError(
-                f"{source} holds {len(json_files)} JSON files: {', '.join(map(brief, json_files))}",
+                f"{source} holds {len(json_files)} JSON files: "
+                f"{', '.join(map(shorten_value, json_files))}",
                 "say which has the annotations: --labels FILE.json, or none",
             )
         name, read = next(iter(json_files.items()))

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from kit.calibration import DetectorOutputs
 from kit.detection import Detection
-from kit.documents import fault_of
-from kit.errors import RecipeError, brief, suggest
+from kit.documents import describe_fault
+from kit.error_text import shorten_value
+from kit.errors import RecipeError, suggest
 from kit.network import convert_output, replace_forward
 from kit.tasks.object_detection.boxes import BOX, Sides
 
@@ -160,14 +161,14 @@ def _describe_own(
     fit = given.pop("fit", "letterbox" if joined else "stretch")
     if fit not in ("stretch", "letterbox", "crop"):
         raise RecipeError(
-            f"{name}.detection has fit = {brief(fit)}", "use stretch, letterbox or crop"
+            f"{name}.detection has fit = {shorten_value(fit)}", "use stretch, letterbox or crop"
         )
     anchors = _read_anchors(given.pop("anchors", None), name)
     known = set(Detection.model_fields) - {"layout", "classes", "anchors"}
     for key in given:
         if key not in known:
             raise RecipeError(
-                f"{name}.detection has no entry {brief(key)}",
+                f"{name}.detection has no entry {shorten_value(key)}",
                 suggest(str(key), sorted({*known, "anchors", "fit"})),
             )
     fields: dict[str, object] = {"coding": "cxcywh"} if joined else {}
@@ -188,7 +189,7 @@ def _describe_own(
         if anchors is not None and len(anchors) != count:
             raise ValueError(f"it has {len(anchors)} anchors, and the outputs {count} boxes")
     except ValueError as exc:
-        what = fault_of(exc) if isinstance(exc, ValidationError) else str(exc)
+        what = describe_fault(exc) if isinstance(exc, ValidationError) else str(exc)
         raise RecipeError(f"{name}.detection cannot be used: {what}", _DESCRIBE) from exc
     return DetectorOutputs(record, anchors), fit
 

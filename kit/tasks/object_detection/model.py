@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kit import build_inputs, models
 from kit.calibration import ModelInputs
-from kit.errors import RecipeError, words
+from kit.error_text import describe_exception
+from kit.errors import RecipeError
 from kit.registry import DETECTION
 from kit.signature import TensorSpec
 from kit.tasks._pictures import describe_preprocessing
@@ -102,7 +103,8 @@ def _run_sourced(
             answers = model(torch.zeros(1, *preprocessing.shape))
     except Exception as exc:  # foreign code may raise any type
         raise RecipeError(
-            f"{member.name} fails on an input of {[1, *preprocessing.shape]}: {words(exc)}",
+            f"{member.name} fails on an input of {[1, *preprocessing.shape]}: "
+            f"{describe_exception(exc)}",
             f"it was made for --input {member.side}",
         ) from exc
     return model, [tuple(answer.shape) for answer in answers]

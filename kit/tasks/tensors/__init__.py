@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kit import models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
-from kit.documents import text_of
+from kit.documents import decode_name
 from kit.errors import RecipeError, SampleError, UsageError
 from kit.manifest.artifacts import Comparison
 from kit.network import run_network, run_sequences
@@ -150,7 +150,7 @@ class TensorTask(Task):
             unseen = [unseen[i * total // limit] for i in range(limit)]
         digest = hashlib.sha256("\n".join(d for _, d in unseen).encode()).hexdigest()
         chosen = tuple(sample for sample, _ in unseen)
-        name = text_of(source.resolve().name)
+        name = decode_name(source.resolve().name)
         return TensorSet(name, digest, left_out, (), chosen, context.inputs)
 
     def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:

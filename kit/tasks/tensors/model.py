@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kit import models
 from kit.calibration import ModelInputs
-from kit.errors import KitError, RecipeError, words
+from kit.error_text import describe_exception
+from kit.errors import KitError, RecipeError
 from kit.formats.interface import Output
 from kit.models.probing import advise_dtype
 from kit.signature import DTYPES, Feedback, describe
@@ -88,13 +89,13 @@ def call_model(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -
 
     copies = [value.clone() for value in inputs]
     try:
-        with torch.no_grad(), models.running(name):
+        with torch.no_grad(), models.guard_network(name):
             output = model(*copies)
     except KitError:
         raise
     except Exception as exc:  # a user's model may raise any type
         raise RecipeError(
-            f"{name} fails on the sample {sample}: {words(exc)}",
+            f"{name} fails on the sample {sample}: {describe_exception(exc)}",
             "call it yourself with these arrays",
         ) from exc
     if not all(torch.equal(one, other) for one, other in zip(copies, inputs, strict=True)):

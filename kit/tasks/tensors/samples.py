@@ -18,7 +18,7 @@ import numpy as np
 
 from kit import arrays
 from kit.calibration import ModelInputs
-from kit.documents import reason, text_of
+from kit.documents import decode_name, describe_read_failure
 from kit.errors import SampleError
 from kit.files import untrusted
 from kit.notices import Notice
@@ -50,7 +50,9 @@ class SampleFile:
         try:
             return untrusted.read_file(self.path, _MAX_FILE)
         except (OSError, ValueError) as exc:
-            raise SampleError(f"cannot read {self.path}: {reason(exc)}", _HINT) from exc
+            raise SampleError(
+                f"cannot read {self.path}: {describe_read_failure(exc)}", _HINT
+            ) from exc
 
     def read(self) -> dict[str, AnyArray]:
         """Return the arrays by name.
@@ -75,14 +77,14 @@ def list_samples(path: Path) -> list[SampleFile]:
         SampleError: there are none, or the folder cannot be read.
     """
     if path.is_file():
-        return [SampleFile(text_of(path.name), path)]
+        return [SampleFile(decode_name(path.name), path)]
     try:
         paths = sorted(p for p in path.rglob("*.npz") if p.is_file())
     except OSError as exc:
         raise SampleError(f"cannot read {path}: {exc.strerror or exc}", _HINT) from exc
     if not paths:
         raise SampleError(f"there are no .npz files in {path}", _HINT)
-    return [SampleFile(text_of(str(p.relative_to(path))), p) for p in paths]
+    return [SampleFile(decode_name(str(p.relative_to(path))), p) for p in paths]
 
 
 def order_inputs(arrays_: dict[str, AnyArray], names: Sequence[str]) -> dict[str, AnyArray]:
@@ -190,7 +192,7 @@ def open_calibration(path: Path, count: int, seed: int) -> TensorCalibration:
     drawn = np.random.default_rng(seed).choice(len(samples), size, replace=False).tolist()
     chosen = tuple(samples[i] for i in sorted(drawn))
     rest = tuple(sample for i, sample in enumerate(samples) if i not in set(drawn))
-    source = text_of(path.resolve().name)
+    source = decode_name(path.resolve().name)
     return TensorCalibration(source, chosen, rest, tuple(s.digest() for s in chosen))
 
 

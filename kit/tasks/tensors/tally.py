@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kit.comparison import cosine
+from kit.comparison import compute_cosine
 from kit.results.accuracy import OutputRow
 from kit.signature import Samples, Signature
 from kit.tasks.evaluation import Tally
@@ -36,7 +36,7 @@ class TensorsTally(Tally):
             self._noise[number] += float((difference**2).sum())
             largest = float(np.abs(difference).max())
             self._max_abs[number] = max(self._max_abs[number], largest)
-            self._cosine[number] += cosine(right, answer) * len(answers)
+            self._cosine[number] += compute_cosine(right, answer) * len(answers)
 
     def measure(self) -> Mapping[str, object]:
         """Return a row per output, and the lowest SQNR of all in dB."""

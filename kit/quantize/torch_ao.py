@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kit.encodings import LEVELS, Encoding
+from kit.encodings import Encoding
 from kit.quantize import wording
 from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
@@ -27,6 +27,7 @@ from kit.quantize.examples import as_examples
 from kit.quantize.nodes import NodeValue, list_layer_names, name_node
 from kit.quantize.observers import choose_weight_observer
 from kit.quantize.options import Options, Quantized
+from kit.quantize.torch_ao_clips import correct_clips
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +70,7 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
         placed = placing.place(prepared, lambda node: placing.names.of(canonical[node]), example)
         _place_weights(prepared, placing, options)
         graph = convert_fx(prepared)
-        _drop_saturated_clips(graph, example)
+        correct_clips(graph, example)
     return Quantized(
         graph=graph,
         qconfig={**wording.describe_static("torch-ao", options), "encodings": placed},
@@ -86,33 +87,6 @@ def _leave_out(mapping: QConfigMapping, model: GraphModule, names: Collection[st
         elif name_node(node) in names:
             mapping.set_module_name_object_type_order("", node.target, seen[node.target], None)
         seen[node.target] += 1
-
-
-def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:
-    """Replace a clip whose upper bound is beyond its uint8 input's range by a ReLU.
-
-    qnnpack rounds the upper bound to the input's grid without checking that it fits into a
-    byte: 6 at a scale of 1/128 is 768, which overflows to 0, and so does every answer.
-    """
-    import torch
-    from torch import fx, nn
-
-    modules = dict(graph.named_modules())
-    beyond: list[Node] = []
-
-    class Visitor(fx.Interpreter):
-        def run_node(self, n: Node) -> NodeValue:
-            clip = modules.get(str(n.target)) if n.op == "call_module" else None
-            if isinstance(clip, nn.Hardtanh) and clip.min_val == 0:
-                examples_like = self.env[n.all_input_nodes[0]]
-                if isinstance(examples_like, torch.Tensor) and examples_like.is_quantized:
-                    top = (LEVELS - examples_like.q_zero_point()) * examples_like.q_scale()
-                    beyond.extend([n] if clip.max_val > top else [])
-            return super().run_node(n)
-
-    Visitor(graph).run(*example)
-    for node in beyond:
-        graph.set_submodule(str(node.target), nn.ReLU())
 
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kit.error_text import describe_exception
 from kit.errors import BuildError
-from kit.quantize import paddings
+from kit.quantize import clips, paddings
 from kit.quantize.nodes import NOT_FLOAT, REPEATED, NodeValue
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     assert isinstance(folded, fx.GraphModule)
     _fold_into_transposed(folded)
     folded.eval().requires_grad_(False)
-    _gates_as_clips(folded)
+    clips.replace_gates(folded)
     if examples is not None:
         _mark_other_values(folded, examples)
+        clips.convert_bounds(folded)
     return folded
 
 
@@ -246,28 +247,3 @@ def _mark_other_values(folded: GraphModule, examples: Examples) -> None:
 
     with torch.no_grad():
         Visitor(folded).run(*examples.first())
-
-
-def _gates_as_clips(folded: GraphModule) -> None:
-    """Convert a layer and hard-sigmoid, clip((y + 3) / 6, 0, 1), to a scaled layer and a clip.
-
-    Integer kernels have no hard-sigmoid, but clip to their output's range at no cost. Without
-    this, each gate of MobileNetV3 runs in float between two conversions, and ExecuTorch does
-    not delegate two of its operators.
-    """
-    import torch
-    from torch import nn
-
-    calls = Counter(node.target for node in folded.graph.nodes if node.op == "call_module")
-    modules = dict(folded.named_modules())
-    for node in folded.graph.nodes:
-        source = node.args[0] if node.args else node
-        gate, layer = (modules.get(getattr(n, "target", None)) for n in (node, source))
-        if not isinstance(gate, nn.Hardsigmoid) or not isinstance(layer, nn.Conv2d | nn.Linear):
-            continue
-        alone = calls[node.target] == calls[source.target] == len(source.users) == 1
-        if alone and layer.bias is not None:
-            with torch.no_grad():
-                layer.weight.div_(6)
-                layer.bias.add_(3).div_(6)
-            folded.set_submodule(node.target, nn.Hardtanh(0.0, 1.0))

@@ -15,7 +15,7 @@ import pytest
 from conftest import FAST, rewrite
 
 import kit
-from kit.bench import measure, passes, plan, rows, targets
+from kit.bench import fits, measure, passes, plan, rows, targets
 from kit.bench.runner import PYTHON
 from kit.devices import local
 from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
@@ -252,6 +252,17 @@ def test_files_without_a_native_runner_are_left_out_where_others_have_one(
     )
     (only,) = targets.select_keys(alone, None, only_native=True)
     assert named.name == only.name == "torchscript-fp32"
+
+
+def test_only_files_that_are_measured_are_checked_for_their_version(tiny_bundle, tmp_path) -> None:
+    def change(fields) -> None:
+        lite, onnx = fields["artifacts"]
+        fields["artifacts"] = (lite.model_copy(update={"format_version": "bytecode 99"}), onnx)
+
+    newer = rewrite(tiny_bundle, tmp_path / "newer", {"x": np.zeros(1)}, change)
+    fits.check([newer], ["onnx"])
+    with pytest.raises(BundleError, match=r"lite-fp32 in .* reads bytecode 4 to 9"):
+        fits.check([newer], None)
 
 
 def test_formats_that_the_bundle_does_not_have_are_refused(tiny_bundle) -> None:

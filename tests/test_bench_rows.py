@@ -73,6 +73,11 @@ def test_unusable_golden_files_are_refused(tiny_bundle, tmp_path) -> None:
         measure.measure(none, ["onnx"], FAST)
 
 
+def test_a_bundle_given_twice_is_measured_as_two(tiny_bundle) -> None:
+    results = measure.measure_all([tiny_bundle, tiny_bundle], ["onnx"], FAST)
+    assert [[run.name for run in result.runs] for result in results] == [["onnx-fp32"]] * 2
+
+
 # Rows of the table.
 
 
@@ -144,12 +149,28 @@ def test_int8_of_a_bundle_with_a_float_file_is_compared_with_that(measured) -> N
 
 @pytest.mark.parametrize(
     "changed",
-    [{"format": "lite"}, {"via": "native"}, {"plan": Plan(threads=2)}, {"plan": Plan(cpus="1")}],
+    [
+        {"format": "lite"},
+        {"backend": "xnnpack"},
+        {"via": "native"},
+        {"plan": Plan(threads=2)},
+        {"plan": Plan(cpus="1")},
+    ],
 )
 def test_int8_is_compared_only_with_float_of_the_same_format(measured, changed) -> None:
     tiny, int8 = measured[0]
     table = rows.list_rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
     assert rows.find_slower_than_float(table) == []
+
+
+def test_int8_is_compared_with_fp32_before_fp16(measured) -> None:
+    tiny, int8 = measured[0]
+    half = altered(tiny, 3.0, precision="fp16")
+    table = rows.list_rows([half, altered(tiny, 1.0), altered(int8, 2.0)])
+    (printed,) = rows.find_slower_than_float(table)
+    assert "onnx-fp32" in render(printed)
+    (printed,) = rows.find_slower_than_float(rows.list_rows([half, altered(int8, 4.0)]))
+    assert "onnx-fp16" in render(printed)
 
 
 def test_rows_of_one_measurement_are_compared_per_round(measured) -> None:

@@ -119,6 +119,7 @@ def test_device_with_pairing_is_reported():
         ("ANDROID_ADB_SERVER_PORT", "", ("127.0.0.1", 5037)),
         ("ADB_SERVER_SOCKET", "tcp:5039", ("127.0.0.1", 5039)),
         ("ADB_SERVER_SOCKET", "tcp:build-host:5039", ("build-host", 5039)),
+        ("ADB_SERVER_SOCKET", "tcp:[::1]:5039", ("::1", 5039)),
     ],
 )
 def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, result):

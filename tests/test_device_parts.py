@@ -233,6 +233,7 @@ def test_minutes():
     # 60 samples of 1 s, 40 of 1.5 s; sampling began 5 s before the end minus 120 s.
     samples = [second] * 60 + [second * 3 // 2] * 40
     conditions = [
+        at(2.0, 60.0, (9000.0,)),  # of the warm-up
         at(10.0, 30.0),
         at(50.0, 33.0, (1000.0, 1000.0)),
         at(80.0, 41.0, (500.0,), "light"),

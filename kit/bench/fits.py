@@ -11,14 +11,19 @@ from kit.bundles.bundle import Bundle
 from kit.errors import BundleError
 
 
-def check(loaded: Sequence[Bundle], names: Sequence[str] | None) -> None:
+def check(loaded: Sequence[Bundle], names: Sequence[str] | None, only_native: bool = False) -> None:
     """Compare the format version of each file to measure with those its runtime reads.
+
+    Args:
+        loaded: bundles to measure.
+        names: see `kit.bench.targets.select_keys`.
+        only_native: see there.
 
     Raises:
         BundleError: a runtime does not read its file's version.
     """
     for bundle in loaded:
-        for key in select_keys(bundle, names):
+        for key in select_keys(bundle, names, only_native):
             if key != FLOAT_MODEL:
                 _check(bundle, key, bundle.manifest.artifact(key.name).format_version)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,11 +85,12 @@ def measure_all(
     """
     plan, device = plan or Plan(), device or local.open(None)
     report = progress or (lambda *_: None)
-    loaded = [b if isinstance(b, Bundle) else loading.load_bundle(b) for b in sources]
+    # Copies, because a bundle that is given twice is measured as two.
+    loaded = [copy(b) if isinstance(b, Bundle) else loading.load_bundle(b) for b in sources]
     loading.check_named(loaded, formats or ())
-    fits.check(loaded, formats)
-    identity = identify(device.fingerprint, measurement)
     only_native = runner == "native" or (device.ref.kind != "local" and runner != "app")
+    fits.check(loaded, formats, only_native)
+    identity = identify(device.fingerprint, measurement)
     keys = [key for b in loaded for key in targets.select_keys(b, formats, only_native)]
     names = dict.fromkeys(key.format for key in keys)
     sets = runners.choose(device, names, runner, lambda text: report(0, 1, text))

@@ -130,16 +130,17 @@ def compare_with_reference(row: LatencyRow, table: Sequence[LatencyRow]) -> Spee
 def find_slower_than_float(table: Sequence[LatencyRow]) -> list[Notice]:
     """Return a notice for each quantized row that is slower than its float counterpart.
 
-    The counterpart is the float file of the same format and architecture, measured on the
-    same device with the same threads and cores: that of the same bundle if it has one. With
-    several bundles, their names are in the notice.
+    The counterpart is the float file of the same format, backend and architecture, measured on
+    the same device with the same threads and cores: that of the same bundle if it has one, and
+    fp32 before other precisions. With several bundles, their names are in the notice.
     """
     several = len({row.bundle.hash for row in table}) > 1
     comparisons = []
     for row in table:
         floats = [other for other in table if _is_float_of(other, row)]
-        own = [other for other in floats if other.bundle.hash == row.bundle.hash]
-        for other in own or floats if row.run.quantize != "none" else ():
+        own = [other for other in floats if other.bundle.hash == row.bundle.hash] or floats
+        full = [other for other in own if other.run.precision == "fp32"]
+        for other in full or own if row.run.quantize != "none" else ():
             speedup = rounds.compute_speedup(other.run, row.run)
             if speedup.ratio < 1:
                 comparisons.append(_slower(row, other, speedup, several))
@@ -164,7 +165,9 @@ def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup, several: bool)
 
 
 def _is_float_of(other: LatencyRow, row: LatencyRow) -> bool:
-    same_kind = (other.run.format, other.run.via) == (row.run.format, row.run.via)
+    same_kind = all(
+        getattr(other.run, name) == getattr(row.run, name) for name in ("format", "backend", "via")
+    )
     return other.run.quantize == "none" and same_kind and _comparable(row, other)
 
 

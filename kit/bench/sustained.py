@@ -115,14 +115,19 @@ def describe_throttling(measured: Sequence[Minute]) -> str:
 
 
 def _since_sampling(process: Process) -> list[Condition]:
-    """Return the conditions, with seconds since the first sample.
+    """Return the conditions while samples were taken, with seconds since the first sample.
 
-    The last one is read when the process ends, that is, after the sum of all samples.
+    The last one is read when the process ends, that is, after the sum of all samples. Those
+    before the first sample are of the load and the warm-up.
     """
     if not process.conditions:
         return []
-    end = process.conditions[-1].seconds - sum(process.samples_ns) / 1e9
-    return [c.model_copy(update={"seconds": max(0.0, c.seconds - end)}) for c in process.conditions]
+    start = process.conditions[-1].seconds - sum(process.samples_ns) / 1e9
+    return [
+        c.model_copy(update={"seconds": c.seconds - start})
+        for c in process.conditions
+        if c.seconds >= start
+    ]
 
 
 def _split(samples: Sequence[int], length: float) -> dict[int, list[int]]:

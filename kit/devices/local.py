@@ -184,7 +184,11 @@ class LocalJob:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._read, self._rest = 0, b""
         self._stdout: IO[bytes] = temporary.open_nameless()
-        self._stderr: IO[bytes] = temporary.open_nameless()
+        try:
+            self._stderr: IO[bytes] = temporary.open_nameless()
+        except OSError:
+            self._stdout.close()
+            raise
         try:
             self._process = subprocess.Popen(
                 list(command),

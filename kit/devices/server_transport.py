@@ -42,7 +42,7 @@ def choose_address() -> tuple[str, int]:
         name = "ADB_SERVER_SOCKET"
         kind, _, rest = text.partition(":")
         named_host, _, port = rest.rpartition(":")
-        host = named_host or host
+        host = named_host.removeprefix("[").removesuffix("]") or host  # IPv6: tcp:[::1]:5037
     else:
         name, kind = "ANDROID_ADB_SERVER_PORT", "tcp"
         text = port = os.environ.get(name) or "5037"

@@ -27,7 +27,7 @@ from kit.results.statistics import (
 QUIET = 0.02  # the share of a process's samples that is faster than its pace
 MIN_PERMUTATION_PAIRS = 10  # with fewer, there are too few swaps for a useful interval
 MIN_PRECISION_PAIRS = 16  # with fewer, intervals are narrow by luck too often
-_MAX_SWAPS = 1023  # drawn at random if there are more; ten pairs are still permuted exhaustively
+_MAX_SWAPS = 2**MIN_PERMUTATION_PAIRS  # all of ten pairs; drawn at random if there are more
 _MIN_WINDOW, _MAX_WINDOW = 3, 16  # rounds that are searched for a quiet process
 STEP = 5e-4  # tolerance, as a ratio, of the interval's ends
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -95,7 +96,13 @@ class Toolchain:
 
     def _run(self, command: Sequence[str], what: str) -> None:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env={**os.environ, "LC_ALL": "C"},  # `_first_fault` reads English
+            )
         except OSError as exc:
             raise MissingTool(
                 f"cannot run {command[0]}: {exc.strerror}", "apt-get install binutils"

@@ -233,7 +233,7 @@ def _load(folder: Path) -> RunnerSet | None:
         sizes = {name: (folder / name).stat().st_size for name in record.files}
     except (OSError, ValidationError):
         return None
-    if sizes != {name: file.size for name, file in record.files.items()}:
+    if not sizes or sizes != {name: file.size for name, file in record.files.items()}:
         return None
     return RunnerSet(
         abi=record.abi,

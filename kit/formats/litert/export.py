@@ -19,6 +19,7 @@ from kit.formats.litert.half_weights import store_half
 from kit.formats.litert.integer_weights import store_integers
 from kit.formats.litert.placed_encodings import check_encodings
 from kit.formats.litert.quantized_graph import unfold_constants
+from kit.formats.litert.transposed import crop_outputs
 from kit.formats.litert.wide_biases import widen_biases
 from kit.formats.stored_weights import drop_input_quantizers, list_stored, take_integer_weights
 
@@ -57,6 +58,7 @@ def export_model(
                 drop_input_quantizers(graph)
             dynamic = take_weights(graph)
             encodings = unfold_constants(graph)
+            crop_outputs(graph)
             quantized = bool(encodings.activations)
             file = unpack_model(strict_converter.convert(graph, example, quantized=quantized))
     except BuildError:

@@ -23,6 +23,8 @@ from kit.tasks import get_task
 from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 
 PICTURES = 512  # evenly spread over a larger set
+# Of percentages, which are quotients of counts: 100 * (7/100) - 100 * (6/100) exceeds 1.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,19 @@ class Gate:
     max_drop: float | None = None
     min_agreement: float | None = None
     images: str | Path | None = None
+
+    def explain_failure(self, row: GateRow) -> list[str]:
+        """Return a sentence for each limit that a file exceeds."""
+        sentences = []
+        drop, most = row.drop, self.max_drop
+        if most is not None and drop is not None and drop > most + _ROUNDING:
+            sentences.append(f"{row.name} loses {drop:.2f} points, the limit is {most:g}")
+        least = self.min_agreement
+        if least is not None and row.agreement < least - _ROUNDING:
+            sentences.append(
+                f"{row.name} agrees on {row.agreement:.1f} %, the limit is {least:g} %"
+            )
+        return sentences
 
 
 def choose_images(gate: Gate, recipe: Recipe) -> Path:
@@ -138,7 +153,7 @@ def enforce_gate(
             "there is no agreement to keep",
             "use other pictures with --gate-images, or --max-drop",
         )
-    broken = {row.name: words for row in rows if (words := _broken(gate, row))}
+    broken = {row.name: words for row in rows if (words := gate.explain_failure(row))}
     hint = "`kit analyze` says which layers cost most and --repair what helps"
     if broken and (all_or_nothing or len(broken) == len(rows)):
         raise VerificationFailed(
@@ -208,14 +223,3 @@ def _row(row: AccuracyRow, metric: str, float_score: float | None) -> GateRow:
         drop = float_score - score
     agreement = 1.0 if row.agreement is None else row.agreement  # of two that find nothing
     return GateRow(**asdict(row.key), drop=drop, agreement=100 * agreement, sqnr_db=row.sqnr_db)
-
-
-def _broken(gate: Gate, row: GateRow) -> list[str]:
-    sentences = []
-    if gate.max_drop is not None and row.drop is not None and row.drop > gate.max_drop:
-        sentences.append(f"{row.name} loses {row.drop:.2f} points, the limit is {gate.max_drop:g}")
-    if gate.min_agreement is not None and row.agreement < gate.min_agreement:
-        sentences.append(
-            f"{row.name} agrees on {row.agreement:.1f} %, the limit is {gate.min_agreement:g} %"
-        )
-    return sentences

@@ -22,10 +22,11 @@ from kit.notices import render
 from kit.pipeline import checkpoints, training, training_data, training_set
 from kit.pipeline.build_state import Work
 from kit.pipeline.checkpoints import Checkpoints
-from kit.pipeline.training_score import TrainingScore, explain_rejection
+from kit.pipeline.training_score import HeldOutEvaluation, TrainingScore, explain_rejection
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
 from kit.quantize.examples import from_samples
+from kit.quantize.training import Batch, TrainingPlan
 from kit.tasks import get_task
 
 torch = pytest.importorskip("torch")
@@ -237,25 +238,40 @@ def test_a_worse_result_is_discarded(tmp_path, network):
     assert not record.kept
     assert record.steps == 20
     assert record.sqnr_db[1] < record.sqnr_db[0] - 1
-    assert record.note.startswith("on 32 views of pictures the loss went from")
+    assert record.note.startswith("on 16 pictures the loss went from")
 
 
 def test_a_result_is_judged_by_loss_and_first_answers():
     def made(loss, wrong, noisy=50, of=100):
         noise = tuple(loss + (i < noisy) for i in range(of))
-        return TrainingScore(loss, tuple(i >= wrong for i in range(of)), 10.0, noise)
+        return TrainingScore(loss, tuple(2 * (i >= wrong) for i in range(of)), 10.0, noise)
 
     assert explain_rejection(made(0.2, 5), made(0.1, 5)) == ""
     output = explain_rejection(made(0.2, 5), made(0.1, 5, noisy=95))
-    assert "of 100 views of pictures only 55 have less noise" in output, "a few are much better"
+    assert "of 100 pictures only 55 have less noise" in output, "a few are much better"
     assert "the loss went from 0.2 to 0.2" in explain_rejection(made(0.2, 5), made(0.2, 5))
     assert "the loss went from 0.2 to nan" in explain_rejection(made(0.2, 5), made(float("nan"), 5))
     assert explain_rejection(made(0.2, 0), made(0.1, 2)) == "", (
         "two answers of a hundred change by chance"
     )
-    assert "of 100 first answers 4 became wrong and 0 right" in explain_rejection(
-        made(0.2, 0), made(0.1, 4)
-    )
+    output = explain_rejection(made(0.2, 0), made(0.1, 4))
+    assert "the first answers of 4 of 100 pictures became worse, of 0 better" in output
+
+
+def test_both_views_of_a_picture_count_once():
+    """Less noise in all four views of two pictures, which four pictures would prove."""
+    pixels = torch.arange(4.0).view(4, 1, 1, 1)  # each picture is the number of its row
+    expected = torch.eye(4)[:, :3]
+    evaluation = HeldOutEvaluation(Batch(pixels, torch.tensor([0, 1, 0, 1])), expected)
+    plan = TrainingPlan(1, 1, 1e-3, evaluation.power)
+
+    def score(error):
+        return evaluation.score(lambda part: expected[part.flatten().long()] + error, plan)
+
+    start, end = score(0.3), score(0.1)
+    assert start.noise == pytest.approx((3 * 0.3**2,) * 2)
+    assert (start.right, end.right) == ((1, 1), (1, 1))
+    assert "of 2 pictures only 2 have less noise" in explain_rejection(start, end)
 
 
 def test_two_processes_share_the_pictures_of_one(tmp_path):
@@ -282,7 +298,7 @@ def test_held_out_pictures_and_order_of_the_others(tmp_path):
     judge = data.held_out_batch().images
     assert len(judge) == 6
     assert all(torch.equal(judge[i], images.tensors[0][h]) for i, h in enumerate(data.held))
-    assert training_data.split(7, 0) == ((), tuple(range(7)))
+    assert training_data.split(11, 0) == ((), tuple(range(11)))
 
 
 def test_a_view_is_a_crop_of_the_picture():

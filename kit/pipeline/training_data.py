@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 MAX_HELD = 32  # held-out pictures; never more than a quarter of all
-MIN_PICTURES = 8  # with fewer, nothing is held out
+# With fewer, nothing is held out: a sign test of two pictures can never be significant.
+MIN_PICTURES = 12
+VIEWS = 2  # of each held-out picture: unchanged and mirrored
 MIN_CROP = 0.7  # area of a crop, as a share of the picture
 MAX_ASPECT = 4 / 3  # of a crop, or its inverse
 
@@ -64,7 +66,7 @@ class TrainingData:
         return self._batch(chosen, [(self.seed, _TRAIN, place) for place in places])
 
     def held_out_batch(self) -> Batch:
-        """Return the held-out pictures, unchanged and mirrored.
+        """Return the held-out pictures, all unchanged and then all mirrored.
 
         They are not cropped like those for training, as cropping is not part of inference.
         """

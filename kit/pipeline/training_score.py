@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit.pipeline.training_data import VIEWS
 from kit.quantize.training import Batch, TrainingPlan
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ class TrainingScore:
 
     Attributes:
         loss: the objective of the training.
-        right: per picture, whether the top-1 answer is the label or, without labels, that of
-            the float model.
+        right: of each picture's views, the number whose top-1 answer is the label or, without
+            labels, that of the float model.
         sqnr_db: against the float model.
-        noise: squared error of each picture's logits against the float model's.
+        noise: squared error of each picture's logits against the float model's, the mean of its
+            views. These depend on each other, so that tests count pictures.
     """
 
     loss: float
-    right: tuple[bool, ...]
+    right: tuple[int, ...]
     sqnr_db: float
     noise: tuple[float, ...]
 
@@ -45,7 +47,7 @@ class HeldOutEvaluation:
     """Held-out pictures with the float model's answers.
 
     Attributes:
-        batch: held-out pictures, or all pictures if there are too few.
+        batch: views of the held-out pictures, or of all pictures if there are too few.
         expected: the float model's logits [N, classes].
     """
 
@@ -73,8 +75,9 @@ class HeldOutEvaluation:
         noise = (self.expected.double() - logits.double()).square().sum(1)
         power = float(self.expected.double().square().sum())
         sqnr = 10 * math.log10(max(power, 1e-30) / max(float(noise.sum()), 1e-30))
-        right = tuple((logits.argmax(1) == truth).tolist())
-        return TrainingScore(loss, right, sqnr, tuple(noise.tolist()))
+        right = (logits.argmax(1) == truth).view(VIEWS, -1).sum(0)
+        per_picture = noise.view(VIEWS, -1).mean(0)
+        return TrainingScore(loss, tuple(right.tolist()), sqnr, tuple(per_picture.tolist()))
 
 
 def _answers(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -88,15 +91,14 @@ def explain_rejection(start: TrainingScore, end: TrainingScore) -> str:
     """Return why the end is not better than the start; empty if it is better."""
     if not end.loss < start.loss:
         return (
-            f"on {len(start.right)} views of pictures the loss went from {start.loss:.4g} to "
-            f"{end.loss:.4g}"
+            f"on {len(start.right)} pictures the loss went from {start.loss:.4g} to {end.loss:.4g}"
         )
     fewer = sum(after < before for before, after in zip(start.noise, end.noise, strict=True))
     more = len(end.noise) - fewer
     if fewer - more < SIGNIFICANT * math.sqrt(fewer + more):
-        return f"of {len(end.noise)} views of pictures only {fewer} have less noise"
+        return f"of {len(end.noise)} pictures only {fewer} have less noise"
     pairs = list(zip(start.right, end.right, strict=True))
-    lost, won = pairs.count((True, False)), pairs.count((False, True))
+    lost, won = sum(a < b for b, a in pairs), sum(a > b for b, a in pairs)
     if lost - won > SIGNIFICANT * math.sqrt(lost + won):
-        return f"of {len(pairs)} first answers {lost} became wrong and {won} right"
+        return f"the first answers of {lost} of {len(pairs)} pictures became worse, of {won} better"
     return ""

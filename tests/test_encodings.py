@@ -384,7 +384,9 @@ def test_methods_that_choose_their_own_take_no_encodings(method, tmp_path):
         kit.build(recipe(encodings="x.json", quantize=method), tmp_path / "made")
 
 
-@pytest.mark.parametrize("precisions", [("int8-weights",), ("fp32", "fp16")])
+@pytest.mark.parametrize(
+    "precisions", [("int8-weights",), ("fp32", "fp16"), ("int16-activations", "int8-dynamic")]
+)
 def test_files_without_activation_ranges_take_no_encodings(precisions, tmp_path):
     """Regression: they were silently ignored."""
     with pytest.raises(RecipeError, match=r"encodings = 'x\.json' does nothing: none"):

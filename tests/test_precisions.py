@@ -30,10 +30,11 @@ from kit.errors import BuildError, RecipeError, UnknownName
 from kit.formats.interface import Backend, Format
 from kit.formats.onnx.integer_weights import pack_groups
 from kit.formats.stored_weights import take_integer_weights
-from kit.pipeline._artifact_keys import explain_refusal, find_method, needs_ranges
+from kit.pipeline._artifact_keys import explain_refusal, find_method, needs_encodings, needs_ranges
 from kit.precisions import get_precision, list_precisions, rank
 from kit.precisions.interface import Precision
 from kit.quantize import pt2e
+from kit.quantize.graph import fold
 from kit.quantize.options import Options
 from kit.quantize.weight_only import GROUP, quantize_weights, round_channels, round_groups
 from kit.table.plot import choose_marks
@@ -226,7 +227,7 @@ def test_int4_values_are_packed_low_nibble_first():
 def quantize(bits: int, **changes: object):
     options = Options("per-channel", 1.0, weight_bits=bits, **changes)
     images = (torch.rand(1, 3, 32, 32),)
-    return quantize_weights(make_net(), images, options, computes_in_int8=False)
+    return quantize_weights(fold(make_net()), images, options, computes_in_int8=False)
 
 
 def test_float_layers_keep_their_weights():
@@ -250,7 +251,7 @@ def test_a_network_without_such_layers_is_refused():
     images = (torch.rand(1, 3, 8, 8),)
     options = Options("per-channel", 1.0, weight_bits=4)
     with pytest.raises(BuildError, match="no linear layer whose inputs are a multiple of 32"):
-        quantize_weights(nn.Conv2d(3, 4, 1).eval(), images, options, computes_in_int8=False)
+        quantize_weights(fold(nn.Conv2d(3, 4, 1)), images, options, computes_in_int8=False)
 
 
 @pytest.mark.parametrize("flow", ["pt2e-s8", "pt2e-u8"])
@@ -268,6 +269,21 @@ def test_int16_activations_err_less_than_int8(flow):
     assert errors[1] < errors[0] / 2
 
 
+@pytest.mark.slow
+def test_int16_activations_alone_record_no_8_bit_encodings(lowered_here, tmp_path):
+    """Their ranges are twice the minimum and maximum, so that no encoding or search is theirs."""
+    recipe = kit.make_recipe(
+        f"{__file__}:make_net",
+        resolution=32,
+        formats=("onnx",),
+        precisions=("int16-activations",),
+    )
+    manifest = kit.build(recipe, tmp_path / "made", use_cache=False).manifest
+    assert (manifest.encodings, manifest.ranges) == (None, ())
+    assert "calibration.thin" not in {one.code for one in manifest.notices}
+    assert not any(title == "activation ranges" for title, _ in kit.pipeline.explain(recipe))
+
+
 def test_an_unsupported_method_is_refused(tmp_path):
     for precision, method in (("int16-activations", "dynamic"), ("int8", "none")):
         recipe = kit.make_recipe(
@@ -279,21 +295,25 @@ def test_an_unsupported_method_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("precisions", "method", "prepares", "ranges"),
+    ("precisions", "method", "prepares", "ranges", "encodings"),
     [
-        (("fp16", "int8-dynamic", "int4-weights"), "static", "none", False),
-        (("int8-weights",), "static", "static", False),
-        (("int8-weights",), "weights", "weights", False),
-        (("fp32", "int16-activations"), "static", "static", True),
-        (None, "weights", "weights", False),
+        (("fp16", "int8-dynamic", "int4-weights"), "static", "none", False, False),
+        (("int8-weights",), "static", "static", False, False),
+        (("int8-weights",), "weights", "weights", False, False),
+        (("fp32", "int16-activations"), "static", "static", True, False),
+        (("int8", "int16-activations"), "static", "static", True, True),
+        (None, "weights", "weights", False, False),
     ],
 )
-def test_pictures_are_read_only_if_a_file_needs_them(precisions, method, prepares, ranges):
+def test_pictures_are_read_only_if_a_file_needs_them(
+    precisions, method, prepares, ranges, encodings
+):
     recipe = kit.make_recipe(
         "mobilenet_v2", formats=("onnx",), precisions=precisions, quantize=method
     )
     assert find_method(recipe).name == prepares
     assert needs_ranges(recipe) is ranges
+    assert needs_encodings(recipe) is encodings
 
 
 @pytest.mark.parametrize(

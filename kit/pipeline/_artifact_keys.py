@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit import formats
+from kit import encodings, formats
 from kit.algorithms import get_algorithm
 from kit.algorithms.interface import Algorithm
 from kit.artifact_key import ArtifactKey, parse_target
@@ -59,6 +59,18 @@ def needs_ranges(recipe: Recipe) -> bool:
     return any(get_algorithm(choose_method(recipe, key)).calibrates for key in list_keys(recipe))
 
 
+def needs_encodings(recipe: Recipe) -> bool:
+    """Return whether a file has the ranges of `encodings.json`, whose levels have 8 bits.
+
+    Files with finer activations need ranges too, and take minimum and maximum.
+    """
+    return any(
+        get_algorithm(choose_method(recipe, key)).calibrates
+        and get_precision(key.precision).activation_bits == encodings.BITS
+        for key in list_keys(recipe)
+    )
+
+
 def keeps_layers(recipe: Recipe) -> bool:
     """Return whether a file has a method that leaves layers in float by their names."""
     return any(get_algorithm(choose_method(recipe, key)).keeps_layers for key in list_keys(recipe))
@@ -73,11 +85,7 @@ def chooses_layers(recipe: Recipe) -> bool:
     method = get_algorithm(recipe.quantize)
     if not recipe.keeps_automatically or recipe.weights == "random" or method.trains:
         return False
-    keys = list_keys(recipe) if recipe.encodings is None else ()
-    precisions = {
-        key.precision for key in keys if get_algorithm(choose_method(recipe, key)).calibrates
-    }
-    return any(get_precision(name).activation_bits == 8 for name in precisions)
+    return recipe.encodings is None and needs_encodings(recipe)
 
 
 def choose_method(recipe: Recipe, key: ArtifactKey) -> str:

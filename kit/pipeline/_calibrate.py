@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.corrections import get_correction, plan
-from kit.encodings import Encodings
 from kit.pipeline.build_state import Preparation, make_reporter
 
 if TYPE_CHECKING:
@@ -54,10 +53,8 @@ def calibrate(work: Preparation, folded: GraphModule, examples: Examples) -> Sim
         work.ranges = range_search.search(
             simulation, examples, make_reporter(work.progress, "choosing activation ranges")
         )
-    work.encodings = Encodings(
-        activations=encoding_choice.list_activation_encodings(folded, simulation),
-        weights=encoding_choice.compute_weight_encodings(
-            folded, recipe.granularity, work.kept_float
-        ),
+    chosen = encoding_choice.list_activation_encodings(folded, simulation)
+    work.encodings = encoding_choice.add_weight_encodings(
+        folded, chosen, recipe.granularity, work.kept_float
     )
     return simulation

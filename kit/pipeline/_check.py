@@ -7,7 +7,7 @@ from kit.algorithms import get_algorithm
 from kit.artifact_key import parse_target
 from kit.corrections import plan
 from kit.errors import RecipeError
-from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys, needs_ranges
+from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys, needs_encodings
 from kit.quantize.observers import check as check_observer
 from kit.recipe import DEFAULT_TOKENS, TASK_OPTIONS, Recipe
 from kit.registry import FORMAT_NAMES
@@ -61,10 +61,10 @@ def check(recipe: Recipe) -> None:
             + ("chooses its own after training" if info.trains else "takes none"),
             "leave it out, or use --quantize static",
         )
-    if recipe.encodings is not None and not needs_ranges(recipe):
+    if recipe.encodings is not None and not needs_encodings(recipe):
         raise RecipeError(
-            f"encodings = {recipe.encodings!r} does nothing: none of the files has activation "
-            f"ranges, with the precisions {', '.join(recipe.precisions or ())}",
+            f"encodings = {recipe.encodings!r} does nothing: none of the files has 8-bit "
+            f"activation ranges, with the precisions {', '.join(recipe.precisions or ())}",
             "leave it out, or add int8 to --precision",
         )
     if not info.trains:

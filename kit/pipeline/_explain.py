@@ -15,7 +15,7 @@ from kit.pipeline._artifact_keys import (
     chooses_layers,
     find_method,
     list_keys,
-    needs_ranges,
+    needs_encodings,
 )
 from kit.pipeline._gate import Gate
 from kit.pipeline.build_state import INACCURATE_DB
@@ -61,7 +61,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     if method.calibrates:
         yield "calibration", [f"{pictures.count} {task.sample}s: {pictures.source}"]
         yield "corrections of the float model, once for all formats", _corrections(recipe)
-    if needs_ranges(recipe):
+    if needs_encodings(recipe):
         yield "activation ranges", [_ranges(recipe)]
     if chooses_layers(recipe) or (recipe.keep_float and not recipe.keeps_automatically):
         yield "kept in float", [_kept(recipe)]

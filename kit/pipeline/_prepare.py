@@ -17,6 +17,7 @@ from kit.pipeline._artifact_keys import (
     find_method,
     is_prepared,
     keeps_layers,
+    needs_encodings,
     needs_ranges,
 )
 from kit.pipeline._calibrate import calibrate, correct
@@ -118,22 +119,24 @@ def choose_encodings(
         RecipeError: the file has an encoding for a tensor that is not in the graph.
     """
     from kit.quantize import encoding_choice
+    from kit.quantize.bias_range import fit_biases
 
     recipe = work.recipe
-    if not needs_ranges(recipe):
+    if not needs_encodings(recipe):
+        work.encodings, work.ranges = None, ()  # training has chosen some for itself
         return
     if recipe.encodings is not None:
-        work.encodings = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))
+        given = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))
+        work.encodings = fit_biases(folded, given)
         return
     if work.encodings is None:
         simulation = calibrate(work, folded, examples)
         if chooses_layers(recipe):
             _accuracy.keep_if_inaccurate(work, model, folded, examples, simulation)
     else:  # training has chosen those of activations
-        weights = encoding_choice.compute_weight_encodings(
-            folded, recipe.granularity, work.kept_float
+        work.encodings = encoding_choice.add_weight_encodings(
+            folded, work.encodings.activations, recipe.granularity, work.kept_float
         )
-        work.encodings = work.encodings.model_copy(update={"weights": weights})
 
 
 def check_calibration(
@@ -145,13 +148,17 @@ def check_calibration(
         VerificationFailed: too many values of a layer are outside the calibrated range.
     """
     from kit.quantize import coverage
+    from kit.quantize.options import WIDENING
 
     if not find_method(work.recipe).calibrates:
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")
     chosen = {} if work.encodings is None else work.encodings.list_ends()
-    measured = coverage.measure_coverage(folded, examples, natural, work.extremes, chosen)
+    widened = needs_ranges(work.recipe) and not needs_encodings(work.recipe)
+    measured = coverage.measure_coverage(
+        folded, examples, natural, work.extremes, chosen, WIDENING if widened else 1.0
+    )
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
     # Custom weights may be for other kinds of pictures.
     if measured.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from kit.encodings import Encoding, Encodings
 from kit.errors import BuildError
 from kit.quantize._names import TensorNames, make_placement_error
+from kit.quantize.bias_range import BiasRange
 from kit.quantize.encoding_choice import encode_range
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Call
     from kit.quantize.observers import Observer, Observers
+    from kit.quantize.options import Options
 
 _SCALES = "calculate_qparams"  # the method of an observer that returns scales and zero points
 
@@ -33,24 +35,26 @@ class Placing:
 
     Attributes:
         names: of the canonical graph's tensors.
+        biases: the scales of weights at which biases fit.
     """
 
     def __init__(
-        self, model: GraphModule, encodings: Encodings, kept: tuple[str, ...], package: Observers
+        self, model: GraphModule, encodings: Encodings, options: Options, package: Observers
     ) -> None:
         """Check the encodings.
 
         Args:
             model: the canonical graph.
             encodings: of its tensors.
-            kept: names of the layers that stay float.
+            options: of the method.
             package: has `FixedQParamsObserver`, of torch.ao or torchao.
 
         Raises:
             BuildError: an encoding is for a tensor that the graph does not have.
         """
         self.names = TensorNames(model, encodings)
-        self._kept = kept
+        self.biases = BiasRange(self.names, encodings, options.activation_bits)
+        self._kept = options.keep_float
         self._package = package
         self._encodings = {one.name: one for one in encodings.activations}
         self._weights = {one.name: one for one in encodings.weights}

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from kit.quantize.options import WIDENING
+
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 _LEVELS = 2**16 - 1
 _STEPS = 2**15 - 1
-_MARGIN = 2  # costs one of the 16 bits
 
 
 def widen_activations(graph: GraphModule, *, symmetric: bool) -> None:
@@ -35,7 +36,7 @@ def widen_activations(graph: GraphModule, *, symmetric: bool) -> None:
     for node in graph.graph.nodes:
         if node.target in targets and _source(node).op != "get_attr":
             scale, zero, low, high = cast("list[float]", node.args[1:5])
-            ends = _MARGIN * (low - zero) * scale, _MARGIN * (high - zero) * scale
+            ends = WIDENING * (low - zero) * scale, WIDENING * (high - zero) * scale
             node.args = (node.args[0], *_divide(*ends, symmetric), *node.args[6:])
     graph.recompile()
 

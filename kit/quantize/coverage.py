@@ -46,6 +46,7 @@ def measure_coverage(
     natural: ExamplesLike,
     calibration_extremes: Mapping[str, tuple[float, float]] | None = None,
     chosen: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    margin: float = 1.0,
 ) -> Coverage:
     """Compare the values on typical samples with the ranges on the calibration set.
 
@@ -56,6 +57,7 @@ def measure_coverage(
         calibration_extremes: minimum and maximum of each tensor on `calibration`, by its name;
             None computes them.
         chosen: ranges of the quantized tensors by name, if known: values inside are not clipped.
+        margin: factor that widens all other ranges, which hold zero if it is above 1.
     """
     extremes = Extremes()
     if not calibration_extremes:
@@ -64,6 +66,8 @@ def measure_coverage(
     if chosen:  # other tensors, such as averages, have the range of their input
         pairs = ((name, (*ends[name], *chosen[name])) for name in ends if name in chosen)
         ends = {name: (min(values), max(values)) for name, values in pairs}
+    if margin > 1:
+        ends = {n: (margin * min(low, 0), margin * max(high, 0)) for n, (low, high) in ends.items()}
     outside = Outside(ends)
     collect(model, as_examples(natural).split(1), (outside,))
     shares = {name: outside.beyond[name] / count for name, count in outside.total.items()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
 from kit.errors import RecipeError, UnknownName
 from kit.quantize._names import owns_encoding
+from kit.quantize.bias_range import fit_biases
 from kit.quantize.nodes import get_layer, list_layer_names, name_node
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def choose_encodings(model: GraphModule, examples: Examples, options: Options) -
 
     simulation = Simulation(model, options.granularity, options.observer)
     simulation.calibrate(examples, options.output_margin)
-    return Encodings(
-        activations=list_activation_encodings(model, simulation),
-        weights=compute_weight_encodings(model, options.granularity, options.keep_float),
+    chosen = list_activation_encodings(model, simulation)
+    return add_weight_encodings(
+        model, chosen, options.granularity, options.keep_float, options.activation_bits
     )
 
 
@@ -73,15 +74,30 @@ def list_activation_encodings(model: GraphModule, simulation: Simulation) -> tup
     return tuple(encode_range(name, fake.low, fake.high) for name, fake in ranges.items())
 
 
-def compute_weight_encodings(
-    model: GraphModule, granularity: str, kept: Collection[str] = ()
-) -> tuple[Encoding, ...]:
-    """Return the symmetric encodings of the convolutions' and linear layers' weights."""
-    return tuple(
+def add_weight_encodings(
+    model: GraphModule,
+    activations: tuple[Encoding, ...],
+    granularity: str,
+    kept: Collection[str] = (),
+    activation_bits: int = 8,
+) -> Encodings:
+    """Return encodings of activations together with those of the weights of layers.
+
+    Layers are the convolutions and linear layers of `list_layer_names`.
+
+    Args:
+        model: the canonical graph.
+        activations: the encodings of its tensors.
+        granularity: of the weights' scales, which are symmetric.
+        kept: names of the layers that stay float.
+        activation_bits: that the activations will have.
+    """
+    weights = tuple(
         encode_weight(f"{name}.weight", get_layer(model, name).weight, granularity)
         for name in list_layer_names(model)
         if name not in kept
     )
+    return fit_biases(model, Encodings(activations=activations, weights=weights), activation_bits)
 
 
 def encode_range(name: str, low: float, high: float) -> Encoding:

@@ -19,6 +19,9 @@ QUANTIZERS = {
     "pt2e-s8": _PT2E,
     "pt2e-u8": _PT2E,
 }
+# Factor that widens ranges of 16-bit activations, so that unseen values are not clipped. It costs
+# one of the 16 bits.
+WIDENING = 2
 
 
 @dataclass(frozen=True)

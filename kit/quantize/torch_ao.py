@@ -22,6 +22,7 @@ from kit.encodings import Encoding
 from kit.quantize import wording
 from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
+from kit.quantize.bias_range import raise_scales
 from kit.quantize.encoding_choice import WEIGHT_EPS, choose_encodings
 from kit.quantize.examples import as_examples
 from kit.quantize.nodes import NodeValue, list_layer_names, name_node
@@ -30,7 +31,7 @@ from kit.quantize.options import Options, Quantized
 from kit.quantize.torch_ao_clips import correct_clips
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.ao.quantization import QConfig, QConfigMapping
     from torch.fx import GraphModule, Node
 
@@ -62,7 +63,7 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
         examples = as_examples(examples_like)
         example = examples.first()
         encodings = choose_encodings(model, examples, options)
-        placing = Placing(model, encodings, options.keep_float, observer)
+        placing = Placing(model, encodings, options, observer)
         swapped, hidden = _hide_prelu(_with_fusable_clips(model))
         custom = PrepareCustomConfig().set_non_traceable_module_classes([hidden])
         prepared = prepare_fx(swapped, mapping, example, custom)
@@ -90,29 +91,44 @@ def _leave_out(mapping: QConfigMapping, model: GraphModule, names: Collection[st
 
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:
-    """Set the encodings of weights in the layers' qconfig, which conversion reads."""
+    """Set the encodings of weights in the layers' qconfig, which conversion reads.
+
+    Weights without an encoding, such as those of one-dimensional convolutions, get scales at which
+    the bias fits.
+    """
     import torch
     from torch.ao.nn.intrinsic.modules.fused import _FusedModule
     from torch.ao.quantization import QConfig
 
     modules = dict(prepared.named_modules())
-    for name in list_layer_names(placing.names.model):
-        module = modules.get(name)
+    layers = list_layer_names(placing.names.model)
+    for node in placing.names.model.graph.nodes:
+        name = name_node(node)
+        module = modules.get(name) if node.op == "call_module" else None
         qconfig = getattr(module, "qconfig", None)
         if module is None or qconfig is None:
             continue
-        layer = module[0] if isinstance(module, _FusedModule) else module
-        weight = layer.weight
-        assert isinstance(weight, torch.Tensor)
-        channels = len(weight) if options.granularity == "per-channel" else None
-        encoding = placing.weight(f"{name}.weight", channels)
+        encoding = None
+        if name in layers:
+            layer = module[0] if isinstance(module, _FusedModule) else module
+            weight = layer.weight
+            assert isinstance(weight, torch.Tensor)
+            channels = len(weight) if options.granularity == "per-channel" else None
+            encoding = placing.weight(f"{name}.weight", channels)
         if encoding is not None:
             fixed = functools.partial(_fixed_weight, qconfig.weight, encoding)
-            module.__dict__["qconfig"] = QConfig(activation=qconfig.activation, weight=fixed)
+        else:
+            smallest = placing.biases.find_smallest_of(node)
+            fixed = functools.partial(_raised_weight, qconfig.weight, smallest)
+        module.__dict__["qconfig"] = QConfig(activation=qconfig.activation, weight=fixed)
 
 
 def _fixed_weight(make: Callable[[], Observer], encoding: Encoding) -> Observer:
     return fix_scales(make(), encoding)
+
+
+def _raised_weight(make: Callable[[], Observer], smallest: Tensor | None) -> Observer:
+    return raise_scales(make(), smallest)
 
 
 def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kit.quantize._names import name_operator
 from kit.quantize.encoding_choice import WEIGHT_EPS
 from kit.quantize.nodes import as_node
 from kit.quantize.observers import choose_weight_observer
@@ -67,6 +68,12 @@ def leave_out_batch_norm(quantizer: XNNPACKQuantizer, model: GraphModule) -> Non
     quantizer.SUPPORTED_PATTERNS = [one for one in patterns if "_bn" not in one.name]
     model.graph.eliminate_dead_code()  # as it does before it looks
     model.recompile()
+
+
+def has_weight(node: Node) -> bool:
+    """Whether a node is a convolution, transposed or not, or a linear layer's operator."""
+    name = name_operator(node)
+    return node.op == "call_function" and (name == "linear" or name.startswith("conv"))
 
 
 def find_layer(node: Node) -> str | None:

@@ -50,9 +50,11 @@ def _shape(node: NodeProto, weight: TensorProto) -> tuple[int, ...]:
     """Return a shape that broadcasts to the input, with more than one element if it can.
 
     A convolution's weight is [out, in / groups, kh, kw]; a Gemm's is [out, in] with
-    transB = 1, otherwise [in, out].
+    transB = 1, otherwise [in, out]; a MatMul's is [..., in, out], or [in].
     """
     attributes = {a.name: a.i for a in node.attribute}
     if node.op_type == "Conv":
         return (1, weight.dims[1] * (attributes.get("group") or 1), 1, 1)
+    if node.op_type == "MatMul":
+        return (weight.dims[max(0, len(weight.dims) - 2)],)
     return (weight.dims[1 if attributes.get("transB") else 0],)

@@ -40,6 +40,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "everything can be quantized all the same",
         {"layers": WORDS, "before": DECIBELS, "after": DECIBELS},
     ),
+    "float.disregarded": CatalogueEntry(
+        "warning",
+        "{files}: what is to stay in float ({layers}) does not apply, as the method quantizes "
+        "every layer that it can",
+        "",
+        {"files": WORDS, "layers": WORDS},
+    ),
     "gate.not-run": CatalogueEntry(
         "warning",
         "{files}: no accuracy gate, because nothing here runs what was lowered for devices",

@@ -22,6 +22,7 @@ from kit.errors import (
     WeightsError,
 )
 from kit.formats.isolated import IsolatedSession
+from kit.notices import render
 from kit.pipeline import Gate, explain, load_float_model
 from kit.quantize.options import Options
 from kit.signature import Samples
@@ -258,6 +259,18 @@ def test_named_layers_stay_float_in_every_format(tmp_path):
     assert floats["lite"] == {"ConvReLU2d": 1, "Flatten": 1, "Linear": 1}
     assert floats["executorch"] == {"xnnpack::Conv2d": 1, "xnnpack::FullyConnected": 1}
     assert {"Conv": 1, "Gemm": 1}.items() <= floats["onnx"].items()
+
+
+@pytest.mark.slow
+def test_files_of_a_method_that_keeps_no_layer_are_named(tmp_path):
+    """Regression: dynamic quantization took the layer without a word."""
+    fields = {"formats": ("lite",), "precisions": ("fp32", "int8", "int8-dynamic")}
+    recipe = kit.make_recipe(SMALL_NET, resolution=32, keep_float=("1",), **fields)
+    manifest = kit.build(recipe, tmp_path / "made", use_cache=False).manifest
+    (notice,) = [one for one in manifest.notices if one.code == "float.disregarded"]
+    (kept,) = manifest.kept_float  # the layer that int8 hurts most
+    expected = f"lite-int8-dynamic: what is to stay in float ({kept}) does not apply"
+    assert render(notice).startswith(expected)
 
 
 @pytest.mark.slow

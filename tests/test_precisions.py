@@ -237,6 +237,22 @@ def test_float_layers_keep_their_weights():
     assert len(fewer) == 2
 
 
+@pytest.mark.parametrize("kept", ["first", "tied"])
+def test_a_layer_stays_float_whose_weight_another_shares(kept):
+    """Regression: a shared weight has the name of one layer, so the other was quantized."""
+    model = nn.Sequential()
+    model.add_module("first", nn.Linear(32, 32))
+    model.add_module("tied", nn.Linear(32, 32))
+    model.tied.weight = model.first.weight
+    options = Options("per-channel", 1.0, weight_bits=8, keep_float=(kept,))
+    example = (torch.rand(1, 32),)
+    graph = quantize_weights(fold(model), example, options, computes_in_int8=False)
+    layers = [one for one in graph.graph.nodes if "linear" in str(one.target)]
+    in_float = [one.args[1].op == "get_attr" for one in layers]
+    assert in_float == [kept == "first", kept == "tied"]
+    assert not any("custom" in one.meta for one in graph.graph.nodes)
+
+
 def test_taking_integer_weights_keeps_the_answers():
     graph = quantize(4)
     image = torch.rand(1, 3, 32, 32)

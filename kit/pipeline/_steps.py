@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit import formats
+from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet
 from kit.files import temporary
 from kit.manifest.artifacts import FailedArtifact
 from kit.notices import Notice, make_notice
 from kit.pipeline import _finish, _model, _prepare, _sizes, _threads, lowering, parity
-from kit.pipeline._artifact_keys import find_method
+from kit.pipeline._artifact_keys import FLOAT_METHOD, choose_method, find_method
 from kit.pipeline.build_state import Preparation, Work
 from kit.progress import ReportStatus
 from kit.quantize.distributed import Group
@@ -71,6 +72,7 @@ def make_bundle(
             _sizes.check_sizes(work, model, folded, golden)
 
             _prepare.correct_and_train(work, model, folded, examples)
+            work.notices += _note_quantized_layers(work)
             _prepare.choose_encodings(work, model, folded, examples)
             with lowering.start(work, folded, golden, samples, helper) as children:
                 # This process has time for these while its children lower.
@@ -87,6 +89,20 @@ def _note_ended_formats(recipe: Recipe) -> Iterator[Notice]:
         if ended is not None:
             values = {"reason": ended.reason, "successor": ended.successor}
             yield make_notice("format.ended", format=name, **values)
+
+
+def _note_quantized_layers(work: Work) -> Iterator[Notice]:
+    """Name the files that quantize layers which the recipe keeps in float."""
+    recipe = work.recipe
+    methods = {key.name: choose_method(recipe, key) for key in work.artifact_keys}
+    files = tuple(
+        name
+        for name, method in methods.items()
+        if method != FLOAT_METHOD and not get_algorithm(method).keeps_layers
+    )
+    # What the build itself chose is what static int8 hurts, and these files have no such ranges.
+    if work.kept_float and files and not recipe.keeps_automatically:
+        yield make_notice("float.disregarded", files=files, layers=work.kept_float)
 
 
 def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, group: Group) -> None:

@@ -76,7 +76,7 @@ class Exported:
 
     def is_of(self, node: Node, names: Collection[str]) -> bool:
         """Whether a node belongs to one of some operators of the canonical graph."""
-        return _name(node) in names
+        return get_name(node) in names
 
     def is_inside(self, node: Node) -> bool:
         """Whether a node reads or writes an intermediate tensor of a canonical operator."""
@@ -84,17 +84,12 @@ class Exported:
             self._is_within(one) and not self.names_of(one) for one in (node, *_sources(node))
         )
 
-    def forget(self, graph: GraphModule) -> None:
-        """Remove the names from a graph, because exporters write nodes' meta to files."""
-        for node in graph.graph.nodes:
-            node.meta.pop("custom", None)
-
     def _is_within(self, node: Node) -> bool:
-        name = _name(node)
-        return name is not None and any(_name(user) == name for user in _users(node))
+        name = get_name(node)
+        return name is not None and any(get_name(user) == name for user in _users(node))
 
     def _canonical(self, node: Node) -> Node | None:
-        name = _name(node)
+        name = get_name(node)
         canonical = self._nodes.get(name) if name is not None else None
         if (
             canonical is None
@@ -107,9 +102,16 @@ class Exported:
         return next(parts, canonical)
 
 
-def _name(node: Node) -> str | None:
+def get_name(node: Node) -> str | None:
+    """Return the name of the canonical operator that a node of an exported graph belongs to."""
     name: str | None = (node.meta.get("custom") or {}).get(TENSOR)
     return name
+
+
+def forget_names(graph: GraphModule) -> None:
+    """Remove the names from an exported graph, because exporters write nodes' meta to files."""
+    for node in graph.graph.nodes:
+        node.meta.pop("custom", None)
 
 
 def _observes(node: Node) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from kit.errors import BuildError
 from kit.network import export_program
 from kit.quantize import wording
-from kit.quantize._match import Exported, export
+from kit.quantize._match import Exported, export, forget_names
 from kit.quantize._place import Placing, fix_scales, is_observer
 from kit.quantize._widen import widen_activations
 from kit.quantize.bias_range import raise_scales
@@ -64,7 +64,7 @@ def quantize_static(
         _place_weights(prepared, placing, exported, options)
         placed = placing.place(prepared, exported.names_of, examples.first())
         graph = convert_pt2e(prepared)
-    exported.forget(graph)
+    forget_names(graph)
     if options.activation_bits == 16:
         widen_activations(graph, symmetric=not unsigned)
     drop_saturated_clips(graph)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
-from kit.network import export_program
+from kit.quantize._match import export, forget_names, get_name
 from kit.quantize.encoding_choice import WEIGHT_EPS
 from kit.quantize.nodes import as_node
 
@@ -61,7 +61,7 @@ def quantize_weights(
     Raises:
         BuildError: no weight can be quantized.
     """
-    graph: GraphModule = export_program(model, example, options.varying).module()
+    graph = export(model, example, options.varying)
     changed = 0
     for node in list(graph.graph.nodes):
         located = _find_weight(graph, node, options)
@@ -83,6 +83,7 @@ def quantize_weights(
             "leave the precision out of --precision",
         )
     graph.graph.eliminate_dead_code()
+    forget_names(graph)
     graph.recompile()
     return graph
 
@@ -142,13 +143,15 @@ def _find_weight(graph: GraphModule, node: Node, options: Options) -> tuple[Node
     }  # fmt: skip
     if node.op != "call_function" or node.target not in places:
         return None
+    if get_name(node) in options.keep_float:  # not its weight's, which another layer may share
+        return None
     source = as_node(node.args[places[node.target]])
     if source.op != "get_attr":
         return None
     name = str(source.target)
     owner, _, attribute = name.rpartition(".")
     weight = getattr(graph.get_submodule(owner), attribute).detach()
-    if name.removesuffix(".weight") in options.keep_float or not weight.is_floating_point():
+    if not weight.is_floating_point():
         return None
     if options.weight_bits == 4 and weight.shape[1] % GROUP:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import native_samples
 import numpy as np
@@ -102,6 +103,24 @@ def test_a_processor_whose_kernels_saturate_refuses_int8_only(built, tmp_path, m
     with pytest.raises(RunError, match="whose int8 kernels saturate"):
         ONNX.load(built.file(KEY.name), 1)
     assert not ort_structure.is_quantized(built.file("onnx-int8"))
+
+
+@pytest.mark.parametrize(
+    ("processor", "key", "refuses"),
+    [("haswell", KEY.name, True), ("haswell", "onnx-int8", False), ("nehalem", KEY.name, False)],
+)
+def test_so_does_the_native_runner(processor, key, refuses, built, tmp_path):
+    """Regression: it computed saturated sums, without an error."""
+    (tmp_path / "in").mkdir()
+    given = native_samples.request(tmp_path / "in", "onnx", built.file(key))
+    np.zeros((1, 3, 32, 32), np.float32).tofile(given.input)
+    given = replace(given, inputs="float32:1,3,32,32", warmup=1, iters=1)
+    command = native_samples.emulated(tmp_path, processor)
+    if refuses:
+        with pytest.raises(RunError, match="whose int8 kernels saturate"):
+            native_samples.run(native_samples.runner("onnx"), given, command)
+    else:
+        native_samples.run(native_samples.runner("onnx"), given, command)
 
 
 OPEN = """

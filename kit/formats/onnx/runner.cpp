@@ -3,8 +3,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <stdexcept>
+#include <string>
 
 #include "ort_api.h"
 #include "runner.h"
@@ -13,14 +15,25 @@
 namespace kit {
 namespace {
 
-// On x86 without VNNI, ONNX Runtime's kernels for u8 x s8 saturate silently. See
+// On x86 with AVX2 and without VNNI, ONNX Runtime's kernels for u8 x s8 saturate silently. See
 // kit/formats/onnx/saturation.py, which also has the reason not to set the option elsewhere.
 bool saturates() {
 #if defined(__x86_64__)
-  return !__builtin_cpu_supports("avx512vnni") && !__builtin_cpu_supports("avxvnni");
+  return __builtin_cpu_supports("avx2") && !__builtin_cpu_supports("avx512vnni") &&
+         !__builtin_cpu_supports("avxvnni");
 #else
   return false;
 #endif
+}
+
+// Whether a file is in ONNX Runtime's own format and computes in integers; finds the operator's
+// name as a flatbuffer stores it, like is_quantized of kit/formats/onnx/ort_structure.py.
+bool is_quantized_ort(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  static const std::string stored("\x0e\0\0\0QuantizeLinear\0", 19);
+  return content.size() >= 8 && content.compare(4, 4, "ORTM") == 0 &&
+         content.find(stored) != std::string::npos;
 }
 
 constexpr const char* kLibrary = "libonnxruntime.so.1";
@@ -86,6 +99,11 @@ class Onnx final : public Backend {
   }
 
   void load(const std::string& model) override {
+    if (saturates() && is_quantized_ort(model)) {
+      throw std::runtime_error(
+          model + " cannot be run exactly on this processor, whose int8 kernels saturate:"
+          " ONNX Runtime converts no weights of a file in its own format");
+    }
     check(api_->CreateSession(env_, model.c_str(), settings_, &session_));
     check(api_->GetAllocatorWithDefaultOptions(&allocator_));
     size_t inputs = 0, outputs = 0;

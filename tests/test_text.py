@@ -170,6 +170,8 @@ def test_networks_with_other_inputs_or_outputs_are_refused(name, message, folder
         ("a.csv", '"one, two",1\nthree,0\n', [("one, two", "1"), ("three", "0")]),
         ("a.csv", "label,id,sentence\n1,7,one\n", [("one", "1")]),
         ("a.csv", "text\none\n", [("one", None)]),
+        ("a.csv", "id,text\n1,one\n2,two\n", [("one", None), ("two", None)]),
+        ("a.csv", "one,text\ntwo,text\n", [("one", "text"), ("two", "text")]),
         ("a.tsv", "\ufeffone, two\tgood\n", [("one, two", "good")]),
     ],
 )

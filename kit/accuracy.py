@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from kit.signature import Samples, TensorSpec, group, resize_batch
 from kit.tasks import get_task
 from kit.tasks.evaluation import EvaluationContext, EvaluationSet, Tally
 from kit.tasks.interface import Task, describe_bundle
+from kit.workers import count_cores
 
 CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"
@@ -111,7 +111,7 @@ def measure(
         RunError: a runtime answered with NaN or infinity, or crashed.
     """
     identity = identify(local.open(None).fingerprint)
-    threads = _cores()
+    threads = count_cores()
     task = get_task(bundle.manifest.task)
     models = _run(bundle, task, keys, chosen, threads, progress, batch)
     return AccuracyResult(
@@ -241,10 +241,3 @@ def _predict(
 
 def _show(tensors: Sequence[tuple[str, list[int]]]) -> str:
     return ", ".join(f"{dtype} {shape}" for dtype, shape in tensors)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use; a container can restrict it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

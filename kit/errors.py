@@ -63,6 +63,22 @@ class KitError(Exception):
         return type(self), (self.message, self.hint)
 
 
+def name_kind(error: KitError) -> str:
+    """Return the name of the nearest class of this module, to report an error to a parent process.
+
+    A plug-in may raise a class of its own, which the parent does not know.
+    """
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__)
+
+
+def make_error(kind: str, message: str, hint: str) -> KitError:
+    """Return the error that a child process reports by the name of its class; see `name_kind`."""
+    known = globals().get(kind)
+    assert isinstance(known, type)
+    assert issubclass(known, KitError)
+    return known(message, hint)
+
+
 class UsageError(KitError):
     """An option value that cannot be used."""
 

@@ -27,6 +27,7 @@ from kit.errors import (
     VerificationFailed,
     WeightsError,
     describe_failure,
+    name_kind,
 )
 from kit.formats.interface import Format, predict
 from kit.formats.model_card import ModelCard
@@ -262,7 +263,7 @@ def main(job_file: Path) -> int:
         hint = "make space there, or set TMPDIR to a folder that has some"
         answer = {"error": ["OutputError", f"cannot write {where}: {why}", hint]}
     except KitError as exc:
-        answer = {"error": [type(exc).__name__, exc.message, exc.hint]}
+        answer = {"error": [name_kind(exc), exc.message, exc.hint]}
     name_answer(job_file).write_text(json.dumps(answer), encoding="utf-8")
     return 0
 

@@ -99,5 +99,5 @@ def read_answer(job_file: Path) -> Lowered:
     answer = json.loads(name_answer(job_file).read_text(encoding="utf-8"))
     if "error" in answer:
         name, message, hint = answer["error"]
-        raise getattr(errors, name)(message, hint)
+        raise errors.make_error(name, message, hint)
     return Lowered.model_validate(answer["lowered"])

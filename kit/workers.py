@@ -44,11 +44,17 @@ class Child(Protocol):
 StartChild = Callable[[ChildTask, Mapping[str, str]], Child]
 
 
+def count_cores() -> int:
+    """Return the number of cores that this process may use; a container can restrict it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def choose_width(tasks: int, bytes_each: int) -> int:
     """Return how many tasks to run in parallel, limited by cores and free memory."""
     by_memory = psutil.virtual_memory().available // bytes_each
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(tasks, cores or 1, int(by_memory)))
+    return max(1, min(tasks, count_cores(), int(by_memory)))
 
 
 class Pool:

@@ -12,6 +12,7 @@ from kit.errors import BundleError, RunError
 from kit.notices import render
 from kit.results import rounds
 from kit.results.latency import LatencyResult, Plan
+from kit.signature import TensorSpec, join
 
 # Answers.
 
@@ -29,6 +30,19 @@ def test_an_answer_is_compared_with_the_golden_answer(tiny_bundle) -> None:
         answers.check(ArtifactKey("onnx", "int8"), "static", near.astype("<f4").tobytes(), golden)
         > 0
     )
+
+
+@pytest.mark.parametrize(("key", "method"), [("onnx-fp32", "none"), ("lite-int8", "static")])
+def test_equal_infinities_are_right_answers(key, method):
+    """A network may mask scores; a plug-in's task may accept them."""
+    name, _, precision = key.partition("-")
+    values = np.float32([[1.0, -np.inf, 2.0]])
+    golden = join((TensorSpec(name="y", shape=(1, 3)),), [(values,)])
+    assert answers.check(ArtifactKey(name, precision), method, values.tobytes(), golden) == 0.0
+    for wrong in ([[1.0, 0.0, 2.0]], [[1.0, np.inf, 2.0]], [[1.0, np.nan, 2.0]], [[np.inf] * 3]):
+        with pytest.raises(RunError, match="numbers that are not finite"):
+            answer = np.float32(wrong).tobytes()
+            answers.check(ArtifactKey(name, precision), method, answer, golden)
 
 
 @pytest.mark.parametrize(

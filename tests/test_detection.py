@@ -524,7 +524,7 @@ def test_a_gate_keeps_the_map(built, shapes, tmp_path, evaluated_here):
         _gate.open_pictures(replace(gate, images=empty), recipe, task.open_calibration(recipe))
     nothing = _gate.Gate(min_agreement=90.0, images=empty)
     black = _gate.open_pictures(nothing, recipe, task.open_calibration(recipe))
-    with pytest.raises(VerificationFailed, match="finds nothing in 1 pictures"):
+    with pytest.raises(VerificationFailed, match="finds nothing in 1 picture of"):
         _gate.enforce_gate(nothing, black, folder, lambda _: None, all_or_nothing=True)
 
 

@@ -9,11 +9,23 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bundle_samples import SMALL_NET, draw_labelled, make, net
 
 from kit import formats
-from kit.errors import PluginError, UnknownName
+from kit.artifact_key import ArtifactKey
+from kit.errors import (
+    BuildError,
+    MissingTool,
+    PluginError,
+    UnknownName,
+    VerificationFailed,
+    make_error,
+    name_kind,
+)
+from kit.formats.isolated import open_session
+from kit.signature import TensorSpec, join
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -217,3 +229,45 @@ def test_a_runtime_that_crashes_in_an_evaluation_is_one_sentence(at, message, tm
     assert done.returncode == 6, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+REFUSING = """
+from kit.errors import MissingTool
+from kit.formats.onnx import Onnx
+
+class NoLicense(MissingTool):
+    pass
+
+class Refusing(Onnx):
+    name = "refusing"
+    def load(self, path, threads):
+        raise NoLicense("there is no license", "buy one")
+
+FORMAT = Refusing()
+"""
+
+
+def test_an_error_of_a_plugins_own_class_is_reported(tmp_path, monkeypatch):
+    with zipfile.ZipFile(
+        wheel(tmp_path, "refusing", REFUSING, "[kit.formats]\nrefusing = refusing:FORMAT\n")
+    ) as archive:
+        archive.extractall(tmp_path / "site")
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    specs = (TensorSpec(name="x", shape=(1, 2)),)
+    with (
+        open_session(ArtifactKey("refusing", "fp32"), tmp_path / "x.onnx", 1) as session,
+        pytest.raises(MissingTool, match="there is no license") as caught,
+    ):
+        session.predict(join(specs, [(np.zeros((1, 2), np.float32),)]))
+    assert caught.value.hint == "buy one"
+
+
+def test_an_error_is_reported_as_its_nearest_class_of_kit():
+    class Own(VerificationFailed):
+        pass
+
+    assert name_kind(Own("a", "b")) == "VerificationFailed"
+    assert name_kind(BuildError("a", "b")) == "BuildError"
+    made = make_error("BuildError", "a", "b")
+    assert (type(made), made.message, made.hint) == (BuildError, "a", "b")

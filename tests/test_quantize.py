@@ -440,3 +440,35 @@ def test_coverage_reuses_the_ranges_of_the_calibration():
     expected = coverage.measure_coverage(folded, calibration, natural)
     assert expected.outside > 0
     assert coverage.measure_coverage(folded, calibration[:0], natural, known) == expected
+
+
+def test_coverage_by_encodings_that_name_no_tensor_with_a_range():
+    """The layer only feeds a clip, so its values have the clip's range."""
+    from kit.quantize import coverage
+    from kit.quantize.graph import fold
+
+    folded = fold(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()).eval())
+    images = torch.randn(4, 3, 8, 8)
+    measured = coverage.measure_coverage(folded, images, images, chosen={"_0": (-1.0, 1.0)})
+    assert (measured.layer, measured.outside) == ("1", 0.0)
+
+
+def test_tables_of_embeddings_replace_no_buffer_of_the_model():
+    from kit.quantize.embeddings import quantize_embeddings
+    from kit.quantize.graph import fold
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(10, 4)
+            self.register_buffer("embedding_0_scales", torch.randn(4))
+
+        def forward(self, ids):
+            return self.table(ids) * self.embedding_0_scales
+
+    torch.manual_seed(0)
+    model, ids = Net().eval(), torch.arange(10)[:, None]
+    made, count = quantize_embeddings(fold(model, ids))
+    assert count == 1
+    with torch.no_grad():
+        assert sqnr(model(ids), made(ids)) > 30

@@ -101,6 +101,7 @@ BROKEN = {
     "nothing in it": (b"PK\5\6" + bytes(18), "holds 0 arrays"),
     "another name": (npz(y=np.zeros((1, 4, 12, 10), np.float32)), "has an array 'y'"),
     "doubles": (npz(x=np.zeros((1, 4, 12, 10))), "x is float64"),
+    "NaN": (npz(x=np.full((1, 4, 2, 2), np.nan, np.float32)), "NaN in x, 16 of 16 values"),
     "no values": (npz(x=np.zeros((0, 4), np.float32)), "x is empty"),
 }
 

@@ -20,6 +20,7 @@ from kit.bench.measure import measure_all
 from kit.bundles import loading, writing
 from kit.errors import BundleError, RecipeError, SampleError, UsageError
 from kit.manifest.schema import SCHEMA_VERSION, Manifest
+from kit.pipeline import Gate, explain
 from kit.report.write import write
 from kit.results import store
 from kit.tasks import get_task
@@ -170,6 +171,8 @@ def test_networks_with_other_inputs_or_outputs_are_refused(name, message, folder
         ("a.csv", '"one, two",1\nthree,0\n', [("one, two", "1"), ("three", "0")]),
         ("a.csv", "label,id,sentence\n1,7,one\n", [("one", "1")]),
         ("a.csv", "text\none\n", [("one", None)]),
+        ("a.csv", "id,text\n1,one\n2,two\n", [("one", None), ("two", None)]),
+        ("a.csv", "one,text\ntwo,text\n", [("one", "text"), ("two", "text")]),
         ("a.tsv", "\ufeffone, two\tgood\n", [("one, two", "good")]),
     ],
 )
@@ -215,6 +218,34 @@ def test_a_transformer_is_quantized_dynamically_where_a_format_can(built):
     for artifact in manifest.artifacts:
         assert all(one.agreement == 1.0 and one.passed for one in artifact.parity)
         assert min(one.sqnr_db or 99 for one in artifact.parity) > 30
+
+
+@pytest.fixture
+def unlabelled(folder, tmp_path) -> Path:
+    """Texts without labels."""
+    content = "\n".join(one.text for one in texts.read_texts(folder / "s.csv"))
+    (tmp_path / "s.txt").write_text(content)
+    return tmp_path / "s.txt"
+
+
+def test_an_accuracy_gate_is_explained_in_texts(folder, unlabelled):
+    recipe = recipe_of("Opinion", folder, labels=str(folder / "names.txt"))
+    gate = Gate(min_agreement=90, images=str(unlabelled))
+    checks = dict(explain(recipe, gate))["checks"]
+    assert checks[-1] == f"at least 90 % of the float model's answers on 40 texts of {unlabelled}"
+    with pytest.raises(RecipeError, match="has no labels, so there is no top-1") as caught:
+        list(explain(recipe, Gate(max_drop=1, images=str(unlabelled))))
+    assert caught.value.hint == "use --min-agreement, or use a .csv of text,label"
+
+
+@pytest.mark.slow
+def test_an_accuracy_gate_measures_texts(folder, unlabelled, tmp_path, evaluated_here):
+    recipe = recipe_of("Opinion", folder, quantize="dynamic", formats=("onnx",))
+    gate = Gate(min_agreement=0, images=str(unlabelled))
+    stages = []
+    made = kit.build(recipe, tmp_path / "made", stages.append, gate=gate)
+    assert stages[-1].startswith("measuring accuracy for the gate on 40 texts")
+    assert made.manifest.gate.images == 40
 
 
 @pytest.mark.slow

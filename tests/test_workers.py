@@ -13,6 +13,7 @@ import pytest
 
 from kit import workers
 from kit.errors import BuildError
+from kit.pipeline import lowering
 
 OTHERS: set[psutil.Process] = set()
 
@@ -112,3 +113,24 @@ def test_width_is_limited_by_cores_and_memory():
     assert workers.choose_width(8, 1) == min(8, len(os.sched_getaffinity(0)))
     assert workers.choose_width(8, 2**60) == 1
     assert workers.choose_width(1, 1) == 1
+
+
+@pytest.fixture
+def one_core():
+    """Restrict this process to one core, as a container may."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def test_children_share_the_cores_that_this_process_may_use(one_core, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert workers.count_cores() == 1
+    assert lowering.list_environment(tmp_path, 1)["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(("given", "used"), [("3", "3"), ("0", "1"), ("many", "1")])
+def test_children_take_the_users_number_of_threads(given, used, one_core, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert lowering.list_environment(tmp_path, 2)["OMP_NUM_THREADS"] == used

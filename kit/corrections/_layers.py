@@ -101,13 +101,21 @@ def _clip(model: GraphModule, node: Node) -> float | None:
 def scale_pair(pair: Pair, factor: Tensor) -> None:
     """Multiply the first layer's output channels by `factor` [C], and divide in the second."""
     first, second = pair.first, pair.second
-    first.weight.mul_(factor.view(-1, *[1] * (first.weight.dim() - 1)))
+    outputs = factor.view(-1, *[1] * (first.weight.dim() - 1))
+    replace_parameters(first, weight=first.weight * outputs)
     if first.bias is not None:
-        first.bias.mul_(factor)
-    if is_depthwise(second):
-        second.weight.div_(factor.view(-1, 1, 1, 1))
-    else:
-        second.weight.div_(factor.view(1, -1, *[1] * (second.weight.dim() - 2)))
+        replace_parameters(first, bias=first.bias * factor)
+    axis = 0 if is_depthwise(second) else 1
+    shape = [-1 if d == axis else 1 for d in range(second.weight.dim())]
+    replace_parameters(second, weight=second.weight / factor.view(shape))
+
+
+def replace_parameters(module: Layer, **values: Tensor) -> None:
+    """Give a layer new parameters: another layer, or a table, may share the old ones."""
+    from torch import nn
+
+    for name, value in values.items():
+        setattr(module, name, nn.Parameter(value.detach(), requires_grad=False))
 
 
 def get_input_weights(module: Layer) -> Tensor:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from kit.corrections._layers import find_layer, get_channel_axis
+from kit.corrections._layers import find_layer, get_channel_axis, replace_parameters
 from kit.quantize.nodes import NodeValue
 
 if TYPE_CHECKING:
@@ -95,10 +95,9 @@ def _two_streams(
             target = self._run(n, 0)
             value = self.env[n.all_input_nodes[0]][1]
             output = _call(module, weight_of(str(n.target), module, value), value)
-            bias: Tensor | None = module.bias
-            if bias is None:
+            if module.bias is None:
                 return target, output
-            return target, _shift(bias, get_channel_axis(module, output), target, output)
+            return target, _shift(module, get_channel_axis(module, output), target, output)
 
     return TwoStreams(model)
 
@@ -113,8 +112,9 @@ def _call(module: Layer, weight: Tensor, value: Tensor) -> Tensor:
     return output
 
 
-def _shift(bias: Tensor, axis: int, target: Tensor, output: Tensor) -> Tensor:
+def _shift(module: Layer, axis: int, target: Tensor, output: Tensor) -> Tensor:
     """Give `output` the mean per channel of `target`: add the difference to it and to the bias."""
     shift = (target - output).mean([d for d in range(output.dim()) if d != axis])
-    bias.add_(shift)
+    assert module.bias is not None
+    replace_parameters(module, bias=module.bias + shift)
     return output + shift.view([-1 if d == axis else 1 for d in range(output.dim())])

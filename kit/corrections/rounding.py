@@ -46,6 +46,7 @@ def apply(
     """Round the weights and correct the biases of a folded float model in place."""
     import torch
 
+    from kit.corrections._layers import replace_parameters
     from kit.corrections._streams import correct
     from kit.quantize.nodes import get_layer
 
@@ -55,7 +56,7 @@ def apply(
     rounded = correct(model, examples, rounding, kept, step)
     with torch.no_grad():
         for name, weight in rounded.items():
-            get_layer(model, name).weight.copy_(weight)
+            replace_parameters(get_layer(model, name), weight=weight)
 
 
 def _rounded(layer: Layer, value: Tensor, granularity: str) -> Tensor:

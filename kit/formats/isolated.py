@@ -104,7 +104,7 @@ class IsolatedSession:
         answer: _Answer = json.loads(line)
         if "error" in answer:
             kind, message, hint = answer["error"]
-            raise getattr(errors, kind)(message, hint)
+            raise errors.make_error(kind, message, hint)
         return answer
 
     def _death(self, when: str) -> RunError:
@@ -207,7 +207,7 @@ def main(format_name: str, name: str, path: Path, threads: int) -> int:
             session = formats.get_format(format_name).load(path, threads)
         _serve(name, session, sys.stdin.buffer, answers)
     except KitError as exc:
-        _write(answers, {"error": (type(exc).__name__, exc.message, exc.hint)})
+        _write(answers, {"error": (errors.name_kind(exc), exc.message, exc.hint)})
     return 0
 
 

@@ -9,6 +9,7 @@ from kit.algorithms import get_algorithm
 from kit.build_inputs import check_sources
 from kit.calibration import CalibrationSet
 from kit.corrections import get_correction, plan
+from kit.errors import format_count
 from kit.pipeline import _check, _gate
 from kit.pipeline._artifact_keys import (
     choose_method,
@@ -59,7 +60,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         ],
     )
     if method.calibrates:
-        yield "calibration", [f"{pictures.count} {task.sample}s: {pictures.source}"]
+        yield "calibration", [f"{format_count(pictures.count, task.sample)}: {pictures.source}"]
         yield "corrections of the float model, once for all formats", _corrections(recipe)
     if needs_encodings(recipe):
         yield "activation ranges", [_ranges(recipe)]
@@ -111,8 +112,10 @@ def _checks(recipe: Recipe, gate: Gate | None, pictures: CalibrationSet) -> Iter
         return
     chosen = _gate.open_pictures(gate, recipe, pictures)
     assert chosen is not None
-    where = f"{len(chosen)} pictures of {_gate.choose_images(gate, recipe)}"
+    task = get_task(recipe.task)
+    count = format_count(len(chosen), task.sample)
+    where = f"{count} of {_gate.choose_images(gate, recipe)}"
     if gate.max_drop is not None:
-        yield f"at most {gate.max_drop:g} points of top-1 lost on {where}"
+        yield f"at most {gate.max_drop:g} points of {task.drop_metric or 'top-1'} lost on {where}"
     if gate.min_agreement is not None:
         yield f"at least {gate.min_agreement:g} % of the float model's answers on {where}"

@@ -10,7 +10,7 @@ from kit import accuracy
 from kit.bundles import loading, writing
 from kit.bundles.bundle import Bundle
 from kit.calibration import CalibrationSet
-from kit.errors import RecipeError, VerificationFailed
+from kit.errors import RecipeError, VerificationFailed, format_count
 from kit.manifest.artifacts import FailedArtifact
 from kit.manifest.build_records import GateRecord, GateRow
 from kit.notices import make_notice
@@ -22,7 +22,7 @@ from kit.results.accuracy import AccuracyRow
 from kit.tasks import get_task
 from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 
-PICTURES = 512  # evenly spread over a larger set
+SAMPLES = 512  # evenly spread over a larger set
 # Of percentages, which are quotients of counts: 100 * (7/100) - 100 * (6/100) exceeds 1.
 _ROUNDING = 1e-9
 
@@ -35,7 +35,7 @@ class Gate:
         max_drop: maximum loss of top-1, or of the task's own metric, against the float model, in
             percentage points.
         min_agreement: minimum share of answers that are the float model's, in percent.
-        images: folder or zip; None takes the rest of the calibration's folder.
+        images: folder, zip or file of samples; None takes the rest of the calibration's.
     """
 
     max_drop: float | None = None
@@ -57,12 +57,13 @@ class Gate:
 
 
 def choose_images(gate: Gate, recipe: Recipe) -> Path:
-    """Return the folder or zip to measure on.
+    """Return the folder, zip or file to measure on.
 
     Raises:
         RecipeError: there are none, or a limit is out of range.
     """
-    if not get_task(recipe.task).measures_agreement:
+    task = get_task(recipe.task)
+    if not task.measures_agreement:
         raise RecipeError(
             f"the task {recipe.task} has no classes, so there is no accuracy to keep",
             "leave out --max-drop and --min-agreement",
@@ -80,8 +81,8 @@ def choose_images(gate: Gate, recipe: Recipe) -> Path:
     chosen = gate.images or recipe.calibrate
     if chosen is None:
         raise RecipeError(
-            "an accuracy gate needs pictures",
-            "give --gate-images DIR_OR_ZIP, or --calibrate with more pictures than calibrate",
+            f"an accuracy gate needs {task.sample}s",
+            f"give --gate-images, or --calibrate with more {task.sample}s than calibrate",
         )
     return Path(chosen)
 
@@ -89,18 +90,18 @@ def choose_images(gate: Gate, recipe: Recipe) -> Path:
 def open_pictures(
     gate: Gate | None, recipe: Recipe, calibration: CalibrationSet
 ) -> EvaluationSet | None:
-    """Return the pictures to measure on, before anything is built; None without a gate.
+    """Return the samples to measure on, before anything is built; None without a gate.
 
     Labels are only used with `max_drop`.
 
     Args:
         gate: the limits.
         recipe: of the build.
-        calibration: the calibration pictures, which are excluded.
+        calibration: the calibration set, which is excluded.
 
     Raises:
         RecipeError: there are none, they have no labels for a drop, or a limit is out of range.
-        PictureError: the set or a label cannot be used.
+        SampleError: the set or a label cannot be used.
     """
     if gate is None:
         return None
@@ -108,14 +109,11 @@ def open_pictures(
     seen = frozenset((*calibration.digests, *training_set.hash_each(recipe)))
     task = get_task(recipe.task)
     context = EvaluationContext(task.describe_inputs(recipe), seen, gate.max_drop is not None)
-    chosen = task.open_evaluation(context, path, None, PICTURES)
+    chosen = task.open_evaluation(context, path, None, SAMPLES)
     if gate.max_drop is not None and not chosen.labelled:
-        hint = (
-            "name the folders by class" if not task.drop_metric else "put them beside the pictures"
-        )
         raise RecipeError(
             f"{path} has no labels, so there is no {task.drop_metric or 'top-1'} to drop",
-            f"use --min-agreement, or {hint}",
+            "use --min-agreement" + (f", or {task.label_place}" if task.label_place else ""),
         )
     return chosen
 
@@ -127,7 +125,7 @@ def enforce_gate(
 
     Args:
         gate: the limits.
-        chosen: pictures to measure on.
+        chosen: samples to measure on.
         folder: of the bundle.
         progress: called with the name of the stage.
         all_or_nothing: raise an error if one format fails.
@@ -135,29 +133,32 @@ def enforce_gate(
     Raises:
         VerificationFailed: every format fails, or one does and `all_or_nothing` is set; the
             message has every format's numbers.
-        PictureError: a picture cannot be used.
+        SampleError: a sample cannot be used.
     """
-    stage = f"measuring accuracy for the gate on {len(chosen)} pictures"
-    progress(stage)
     built = loading.load_bundle(folder)
+    task = get_task(built.manifest.task)
+    stage = f"measuring accuracy for the gate on {format_count(len(chosen), task.sample)}"
+    progress(stage)
     step = make_reporter(progress, stage)
     result = accuracy.measure(
         built, built.manifest.select_runnable(None), chosen, lambda done, of: step(done / of)
     )
-    metric = get_task(built.manifest.task).drop_metric
-    float_score = _read_score(result.rows[0], metric)
-    rows = tuple(_row(row, metric, float_score) for row in result.rows[1:])
+    float_score = _read_score(result.rows[0], task.drop_metric)
+    rows = tuple(_row(row, task.drop_metric, float_score) for row in result.rows[1:])
     if gate.min_agreement is not None and any(row.agreement is None for row in result.rows[1:]):
         raise VerificationFailed(
-            f"the float model finds nothing in {len(chosen)} pictures of {result.pictures}, so "
-            "there is no agreement to keep",
-            "use other pictures with --gate-images, or --max-drop",
+            f"the float model finds nothing in {format_count(len(chosen), task.sample)} of "
+            f"{result.pictures}, so there is no agreement to keep",
+            f"use other {task.sample}s with --gate-images, or --max-drop",
         )
     broken = {row.name: words for row in rows if (words := gate.explain_failure(row))}
-    hint = "`kit analyze` says which layers cost most and --repair what helps"
+    hint = "try another --precision or --quantize, or give other limits"
+    if task.analyzable:
+        hint = "`kit analyze` says which layers cost most and --repair what helps"
     if broken and (all_or_nothing or len(broken) == len(rows)):
         raise VerificationFailed(
-            f"the accuracy gate is not passed on {result.rows[0].images} pictures:\n  "
+            "the accuracy gate is not passed on "
+            f"{format_count(result.rows[0].images, task.sample)}:\n  "
             + "\n  ".join(line for lines in broken.values() for line in lines),
             hint,
             [{"name": row.name, **row.model_dump(mode="json")} for row in rows],

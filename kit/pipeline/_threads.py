@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psutil
 
 from kit.garbage import pause_collection
+from kit.workers import count_cores
 
 
 def wait_passively() -> None:
@@ -40,8 +41,10 @@ def use_all_cores() -> Iterator[None]:
 
 
 def _count() -> int:
+    return read_thread_limit() or min(psutil.cpu_count(logical=False) or 1, count_cores())
+
+
+def read_thread_limit() -> int | None:
+    """Return the number of threads that the user has set with ``OMP_NUM_THREADS``."""
     configured = os.environ.get("OMP_NUM_THREADS", "")
-    if configured.isdigit() and int(configured) > 0:
-        return int(configured)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(psutil.cpu_count(logical=False) or 1, allowed or 1)
+    return int(configured) if configured.isdigit() and int(configured) > 0 else None

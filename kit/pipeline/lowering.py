@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from kit.bundles.bundle import REFERENCE_FILE
 from kit.errors import BuildError
 from kit.forks.parent import Helper
 from kit.model_source import find_source, split_reference
+from kit.pipeline import _threads
 from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline.build_state import Work
 from kit.quantize.options import QUANTIZERS
@@ -152,9 +152,13 @@ def export_reference(work: Work, model: nn.Module, example: Examples) -> None:
 
 
 def list_environment(shared: Path, at_once: int) -> dict[str, str]:
-    """Return variables of the children, in addition to this process's environment."""
+    """Return variables of the children, in addition to this process's environment.
+
+    Without a number of threads of the user's own, the children share the cores.
+    """
+    threads = _threads.read_thread_limit() or max(1, workers.count_cores() // at_once)
     return {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once)),
+        "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "passive",
         "OPENBLAS_NUM_THREADS": "1",  # else it starts threads on import; see `kit.forks.server`
         # Temporary files of their libraries are removed with ours.

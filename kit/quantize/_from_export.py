@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kit.quantize.exporting import export_graph, name_operator
-from kit.quantize.nodes import REPEATED, NodeValue, as_node, as_number
+from kit.quantize.nodes import REPEATED, NodeValue, as_node, as_number, choose_free_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,7 +55,8 @@ def translate_model(model: nn.Module, examples: Examples) -> GraphModule:
     Raises:
         BuildError: `torch.export` cannot follow the model.
     """
-    return _Translation(export_graph(model, examples)).done(type(model).__name__)
+    source, alone = export_graph(model, examples)
+    return _Translation(source).done(type(model).__name__, alone)
 
 
 class _Translation:
@@ -76,19 +77,44 @@ class _Translation:
         self.attributes: dict[str, NodeValue] = {}
         self.weights: set[Node] = set()  # of layers so far
 
-    def done(self, name: str) -> GraphModule:
+    def done(self, name: str, alone: bool) -> GraphModule:
+        """Return the translation.
+
+        Args:
+            name: of the class of the new graph.
+            alone: whether the model returns a tensor, and no tuple of tensors.
+        """
         from torch import fx
 
         for node in self.source.graph.nodes:
             if node.op == "output":
-                self.made.output(self._value(node.args[0][0]))
+                values = tuple(_mapped(node.args[0], self._value))
+                self.made.output(values[0] if alone else values)
             elif not _ASSERTS.search(f"{node.target}") and not self._compute(node):
                 self.env[node] = self._translate(node, name_operator(node))
+        self._name_apart()
         graph_module = fx.GraphModule(self.attributes, self.made, name)
         graph_module.graph.eliminate_dead_code()
         graph_module.delete_all_unused_submodules()
         graph_module.recompile()
         return graph_module
+
+    def _name_apart(self) -> None:
+        """Rename constants that are called like a tensor of a layer, as tied weights are.
+
+        They share the layer's tensor until folding or a correction gives the layer another one.
+        """
+        from torch import nn
+
+        for node in self.made.find_nodes(op="get_attr"):
+            name = str(node.target)
+            owner, _, member = name.rpartition(".")
+            layer = self.attributes.get(owner)
+            if isinstance(layer, nn.Module) and hasattr(layer, member):
+                value = self.attributes.pop(name)
+                setattr(layer, member, value)
+                node.target = choose_free_name(name.replace(".", "_"), self.attributes)
+                self.attributes[node.target] = value
 
     def _compute(self, node: Node) -> bool:
         """Compute a node that does not depend on inputs; return whether it was one."""
@@ -106,7 +132,8 @@ class _Translation:
     def _value(self, node: Node) -> Node:
         """Return the translated node; a constant becomes an attribute when it is used."""
         if node not in self.env:
-            name = _free(str(node.target) if node.op == "get_attr" else node.name, self.attributes)
+            base = str(node.target) if node.op == "get_attr" else node.name
+            name = choose_free_name(base, self.attributes)
             self.attributes[name] = self.constants[node]
             self.env[node] = self.made.get_attr(name)
         return self.env[node]
@@ -118,7 +145,7 @@ class _Translation:
             return self.made.call_method("size", _mapped(node.args, self._value))
         layer = self._layer(node, name)
         if layer is not None:
-            target = _free(_layer_name(node, layer), self.attributes)
+            target = choose_free_name(_layer_name(node, layer), self.attributes)
             self.attributes[target] = layer.eval()
             return self.made.call_module(target, (self._first(node),))
         copy = self.made.node_copy(node, self._value)
@@ -246,10 +273,3 @@ def _layer_name(node: Node, layer: nn.Module) -> str:
     owner, kind = stack[-1] if stack else ("", "")
     own = str(kind).rpartition(".")[2] == type(layer).__name__
     return str(owner) if own else f"{owner}.{node.name}".lstrip(".")
-
-
-def _free(base: str, taken: dict[str, object]) -> str:
-    name, number = base, 1
-    while name in taken:
-        name, number = f"{base}_{number}", number + 1
-    return name

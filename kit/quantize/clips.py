@@ -31,9 +31,9 @@ def replace_gates(folded: GraphModule) -> None:
             continue
         alone = calls[node.target] == calls[source.target] == len(source.users) == 1
         if alone and layer.bias is not None:
-            with torch.no_grad():
-                layer.weight.div_(6)
-                layer.bias.add_(3).div_(6)
+            with torch.no_grad():  # new ones, because another layer may share the old ones
+                layer.weight = nn.Parameter(layer.weight / 6, requires_grad=False)
+                layer.bias = nn.Parameter((layer.bias + 3) / 6, requires_grad=False)
             folded.set_submodule(node.target, nn.Hardtanh(0.0, 1.0))
 
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.quantize.examples import as_examples
+from kit.quantize.nodes import name_node
 from kit.quantize.statistics import Extremes, Outside, collect
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def measure_coverage(
         ends = {n: (margin * min(low, 0), margin * max(high, 0)) for n, (low, high) in ends.items()}
     outside = Outside(ends)
     collect(model, as_examples(natural).split(1), (outside,))
+    if not outside.total:  # the encodings name no tensor with a range of its own: none is clipped
+        (last, *_) = model.graph.output_node().all_input_nodes
+        return Coverage(layer=name_node(last), outside=0.0)
     shares = {name: outside.beyond[name] / count for name, count in outside.total.items()}
     worst = max(shares, key=lambda name: shares[name])
     return Coverage(layer=worst, outside=shares[worst])

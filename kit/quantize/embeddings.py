@@ -12,6 +12,7 @@ import operator
 from typing import TYPE_CHECKING, cast
 
 from kit.quantize.exporting import name_operator
+from kit.quantize.nodes import choose_free_name, list_member_names
 
 if TYPE_CHECKING:
     import torch
@@ -74,10 +75,11 @@ def _add_table(model: GraphModule, weight_name: str, number: int) -> tuple[str, 
     weight = getattr(model.get_submodule(owner), name).detach()
     scales = (weight.abs().amax(1, keepdim=True) / STEPS).clamp_min(1e-12)
     levels = (weight / scales).round().to(torch.int8)
-    names = (f"embedding_{number}_levels", f"embedding_{number}_scales")
-    for each, value in zip(names, (levels, scales), strict=True):
-        model.register_buffer(each, value)
-    return names
+    names = []
+    for what, value in (("levels", levels), ("scales", scales)):
+        names.append(choose_free_name(f"embedding_{number}_{what}", list_member_names(model)))
+        model.register_buffer(names[-1], value)
+    return names[0], names[1]
 
 
 def _look_up(model: GraphModule, node: Node, levels: str, scales: str) -> None:

@@ -61,10 +61,11 @@ def _reason(exc: Exception) -> str:
     return line.strip()[:300]
 
 
-def export_graph(model: nn.Module, examples: Examples) -> GraphModule:
+def export_graph(model: nn.Module, examples: Examples) -> tuple[GraphModule, bool]:
     """Return the functional exported graph of a model, with a dynamic batch if it has one.
 
-    The sizes that vary by the examples do so in the graph, too.
+    The sizes that vary by the examples do so in the graph, too. The graph's output node always
+    has a tuple of values; the second value returned is whether the model returns a tensor alone.
 
     Args:
         model: in eval mode.
@@ -86,7 +87,7 @@ def export_graph(model: nn.Module, examples: Examples) -> GraphModule:
     with translate_errors(model, sizes), torch.no_grad():
         exported = torch.export.export(model, call, dynamic_shapes=shapes)
         module: GraphModule = exported.run_decompositions({}).module()
-    return module
+    return module, bool(exported.call_spec.out_spec.is_leaf())
 
 
 def name_operator(node: object) -> str:
@@ -105,10 +106,10 @@ def locate_operator(model: nn.Module, examples: Examples, message: str) -> str:
         message: of the error that a format raised.
     """
     try:
-        nodes = export_graph(model, examples).graph.nodes
+        graph, _ = export_graph(model, examples)
     except BuildError:
         return ""
-    for node in nodes:
+    for node in graph.graph.nodes:
         name = name_operator(node)
         if node.op != "call_function" or not re.search(rf"\baten[.:]+{name}\b", message):
             continue

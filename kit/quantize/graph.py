@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from kit.error_text import describe_exception
 from kit.errors import BuildError
 from kit.quantize import clips, paddings
-from kit.quantize.nodes import NOT_FLOAT, REPEATED, NodeValue
+from kit.quantize.nodes import (
+    NOT_FLOAT,
+    REPEATED,
+    NodeValue,
+    choose_free_name,
+    list_member_names,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +61,7 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     _fold_into_transposed(folded)
     folded.eval().requires_grad_(False)
     clips.replace_gates(folded)
+    _name_apart(folded)
     if examples is not None:
         _mark_other_values(folded, examples)
         clips.convert_bounds(folded)
@@ -149,18 +156,36 @@ def _drop_dropout(traced: GraphModule) -> None:
 
 
 def _call_once(traced: GraphModule) -> None:
+    """Give each further call of a module a copy of it: call 2 of `conv` becomes `conv_2`."""
     calls: Counter[str] = Counter()
+    taken = list_member_names(traced)  # `conv_2` may be a layer of the user
     for node in traced.graph.nodes:
         if node.op != "call_module":
             continue
         name = str(node.target)
         calls[name] += 1
         if calls[name] > 1:
-            node.target = f"{name}_{calls[name]}"
+            node.target = choose_free_name(name, taken, calls[name])
+            taken.add(node.target)
             again = copy.deepcopy(traced.get_submodule(name))
             setattr(again, REPEATED, True)
             traced.add_submodule(node.target, again)
     traced.recompile()
+
+
+def _name_apart(folded: GraphModule) -> None:
+    """Rename operations and inputs that are called like a layer: encodings know all by name.
+
+    torch makes names of operations unique among operations only: the second sum is `add_1`, and
+    so may be a layer of the user, or the second call of one.
+    """
+    called = {str(node.target) for node in folded.graph.nodes if node.op == "call_module"}
+    taken = called | {node.name for node in folded.graph.nodes}
+    for node in folded.graph.nodes:
+        if node.op != "call_module" and node.name in called:
+            node._rename(choose_free_name(node.name, taken))
+            taken.add(node.name)
+    folded.recompile()
 
 
 def _unsync(traced: GraphModule, examples: Examples | None) -> None:

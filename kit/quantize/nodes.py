@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ def _is_operation(node: Node) -> bool:
 def name_node(node: Node) -> str:
     """Return the name of the called module, or the node's name if it calls none."""
     return str(node.target if node.op == "call_module" else node.name)
+
+
+def choose_free_name(base: str, taken: Container[str], first: int = 1) -> str:
+    """Return a name that is not taken: the base itself, or `base_N` with N from `first` on."""
+    name, number = base, first
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+def list_member_names(graph: GraphModule) -> set[str]:
+    """Return the dotted names of a graph's modules, parameters and buffers."""
+    names = {name for name, _ in graph.named_modules(remove_duplicate=False)}
+    names |= {name for name, _ in graph.named_parameters(remove_duplicate=False)}
+    return names | {name for name, _ in graph.named_buffers(remove_duplicate=False)}
 
 
 def as_node(argument: object) -> Node:

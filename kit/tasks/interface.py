@@ -52,6 +52,8 @@ class Task(ABC):
         threshold_names: thresholds that the task's comparisons check, such as ``sqnr_db``; others
             of a format are ignored.
         label_hint: printed by `kit eval` where there are no labels; empty if the task has none.
+        label_place: how the samples of an accuracy gate get labels, as an instruction; empty if
+            they cannot.
         options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
         varies: dimensions of its inputs that `--dynamic` may vary, beside the batch.
         analyzable: whether `kit analyze` can study its models: pictures in, float tensors out,
@@ -65,6 +67,7 @@ class Task(ABC):
     sample: ClassVar[str] = "sample"
     threshold_names: ClassVar[frozenset[str]]
     label_hint: ClassVar[str] = ""
+    label_place: ClassVar[str] = ""
     options: ClassVar[frozenset[str]] = frozenset()
     varies: ClassVar[frozenset[str]] = frozenset()
     analyzable: ClassVar[bool] = False

@@ -37,6 +37,7 @@ class TextClassification(TextTask):
     summary = "a text in, logits of classes out"
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
     label_hint = "the texts have no labels, so there is no top-1; a .csv of text,label gives them"
+    label_place = "use a .csv of text,label"
     keys = ("logits",)
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:

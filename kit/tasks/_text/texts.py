@@ -78,7 +78,7 @@ def _read_table(path: Path, content: str, delimiter: str) -> list[LabelledText]:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as exc:
         raise SampleError(f"{path} is not a CSV file: {exc}", _HINT) from exc
-    columns = _find_columns([cell.strip().lower() for cell in rows[0][1]]) if rows else None
+    columns = _find_columns([row for _, row in rows])
     texts = []
     for line, row in rows if columns is None else rows[1:]:
         place, label = columns or (0, 1)
@@ -92,13 +92,21 @@ def _read_table(path: Path, content: str, delimiter: str) -> list[LabelledText]:
     return texts
 
 
-def _find_columns(names: list[str]) -> tuple[int, int | None] | None:
-    """Return the columns of texts and labels that a first line names; None if it is a sample."""
+def _find_columns(rows: list[list[str]]) -> tuple[int, int | None] | None:
+    """Return the columns of texts and labels that the first line names; None if it is a sample.
+
+    A word that the same column has again is a label of a first sample, and no name.
+    """
+    names = [cell.strip().lower() for cell in rows[0]] if rows else []
     texts = [i for i, name in enumerate(names) if name in _TEXTS]
     labels = [i for i, name in enumerate(names) if name in _LABELS]
-    if not texts or (len(names) > 1 and not labels):
+    if not texts:
         return None
-    return texts[0], labels[0] if labels else None
+    place = texts[0]
+    again = (row[place].strip().lower() for row in rows[1:] if len(row) > place)
+    if not labels and names[place] in again:
+        return None
+    return place, labels[0] if labels else None
 
 
 @dataclass(frozen=True)

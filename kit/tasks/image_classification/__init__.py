@@ -45,6 +45,7 @@ class ImageClassification(Task):
     label_hint = (
         "no labels were given, so there is no top-1 and top-5; --labels FILE.csv gives them"
     )
+    label_place = "name the folders by class"
     options = frozenset(PICTURE_OPTIONS)
     varies = frozenset({"height", "width"})
     analyzable = True

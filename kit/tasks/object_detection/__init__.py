@@ -43,6 +43,7 @@ class ObjectDetection(Task):
     analyzable = True
     draws = True
     drop_metric = "mAP@50:95"
+    label_place = "put COCO's annotations, a .json file, beside the pictures"
     measures_agreement = True
 
     def check_recipe(self, recipe: Recipe) -> None:

@@ -112,7 +112,8 @@ def read_specs(sample: SampleFile, names: Sequence[str]) -> tuple[tuple[TensorSp
     """Return a sample's specs and arrays, in the order of a model's parameters.
 
     Raises:
-        SampleError: an array has a name that is no parameter's, or a dtype that no input can have.
+        SampleError: an array has a name that is no parameter's, a dtype that no input can have, or
+            values that are NaN.
     """
     try:
         ordered = order_inputs(sample.read(), names)
@@ -122,6 +123,12 @@ def read_specs(sample: SampleFile, names: Sequence[str]) -> tuple[tuple[TensorSp
         raise SampleError(
             f"{sample.path} cannot be used: {exc}", hint if "float64" in str(exc) else _HINT
         ) from exc
+    for name, value in ordered.items():
+        if count := int(np.isnan(value).sum()):  # infinity is usable: attention masks have it
+            raise SampleError(
+                f"{sample.path} cannot be used: NaN in {name}, {count} of {value.size} values",
+                "replace NaN when you write the sample, for example by np.nan_to_num(array)",
+            )
     return specs, tuple(ordered.values())
 
 

@@ -50,6 +50,11 @@ def test_golden_pictures_are_the_most_confident_of_several_classes():
     assert 5 in chosen or 7 not in answers
 
 
+def test_a_model_of_one_class_has_golden_pictures():
+    logits = np.linspace(1, 2, golden.CANDIDATES, dtype=np.float32)[:, None]
+    assert golden.select_surest(logits) == list(range(golden.IMAGES))
+
+
 def test_golden_pictures_limit_each_class():
     """A model confident in one class on many crops would otherwise get only that class."""
     logits = np.zeros((golden.CANDIDATES, 8), np.float32)

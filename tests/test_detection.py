@@ -366,6 +366,8 @@ def test_texts_of_yolo_give_the_same_boxes(shapes):
         ("0 .5 .5 .1", "is '0 .5 .5 .1', and no box"),
         ("0 .1 .1 .2 .2 .3 .3", "is a polygon, and no box"),
         ("0 50 50 10 10", "not in shares"),
+        ("0 -.5 .5 .1 .1", "not in shares"),
+        ("0 .5 -.5 .1 .1", "not in shares"),
         ("0 .5 .5 nan .1", "no box"),
     ],
 )
@@ -377,6 +379,13 @@ def test_invalid_lines_are_refused(line, message, tmp_path):
     assert "line 2 of a.txt" in caught.value.message
     with pytest.raises(PictureError, match="no picture has boxes"):
         read_texts(tmp_path, ["b.jpg"], inputs_of())
+
+
+def test_two_pictures_with_one_text_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("0 .5 .5 .1 .1\n")
+    with pytest.raises(PictureError, match=r"'a\.jpg' and 'a\.png' have the same labels, 'a\.txt'"):
+        read_texts(tmp_path, ["a.jpg", "a.png"], inputs_of())
+    assert len(read_texts(tmp_path, ["a.jpg", "b.jpg", "b.png"], inputs_of())) == 3
 
 
 def test_which_file_has_the_annotations(shapes, tmp_path):

@@ -354,9 +354,9 @@ LETTERS = "while True: print('x', end='', flush=True); time.sleep(0.05)"
 RUNNERS = {
     QUICK_NOISE: r"reported nothing for 3 s after 'load'",
     f"say(*lines[:2])\n{LETTERS}": r"reported nothing for 3 s after 'load'",
-    "while True: say('noise' * 100)": "16 MiB of lines that are no events|writes to stdout without",
-    "while True: print('x' * 100_000, end='')": r"a line of more than 4 MiB|stdout without end",
-    "while True: print('x' * 100_000, file=sys.stderr)": "writes to stderr without end",
+    "while True: say('noise' * 100)": "16 MiB of lines that are no events|writes more to stdout",
+    "while True: print('x' * 100_000, end='')": r"a line of more than 4 MiB|writes more to stdout",
+    "while True: print('x' * 100_000, file=sys.stderr)": "writes more to stderr than kit can read",
     "say(*lines[:4])\nwhile True: say(lines[4])": "more than the 5 samples that were possible",
     f"say(*lines[:4])\nwhile True: say({NO_SAMPLES!r}); time.sleep(0.05)": (
         "took samples for more than 3.5 s after 'iter'"

@@ -80,6 +80,40 @@ def test_a_table_that_is_also_a_weight_stays_for_that(examples):
         assert sqnr(model(ids), made(ids)) > 40
 
 
+class Passed(nn.Module):
+    """Passes the arguments of its lookups in several ways."""
+
+    def __init__(self, *by_position: object, **by_name: object) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Parameter(torch.randn(WORDS, WIDTH))
+        self.register_buffer("first", torch.arange(LENGTH))
+        self.by_position, self.by_name = by_position, by_name
+
+    def forward(self, ids):
+        words = nn.functional.embedding(ids, self.table, *self.by_position, **self.by_name)
+        places = nn.functional.embedding(input=self.first, weight=self.table)
+        return words + places
+
+
+def test_lookups_are_recognized_in_whichever_way_their_arguments_are_passed():
+    model = torch.fx.symbolic_trace(Passed().eval())
+    made, count = quantize_embeddings(model)
+    assert count == 1
+    assert "table" not in made.state_dict()
+    assert torch.equal(made.first, torch.arange(LENGTH))
+    ids = torch.arange(LENGTH)[None]
+    with torch.no_grad():
+        assert sqnr(model(ids), made(ids)) > 40
+
+
+@pytest.mark.parametrize("model", [Passed(None, 1.0), Passed(max_norm=1.0)])
+def test_rows_that_are_renormalized_stay_float(model):
+    made, _ = quantize_embeddings(torch.fx.symbolic_trace(model.eval()))
+    assert made.table.shape == (WORDS, WIDTH)
+    assert sum("embedding" in str(n.target) for n in made.graph.nodes if n.op != "get_attr") == 3
+
+
 def test_a_model_without_tables_is_returned_as_it_is():
     folded = fold(nn.Sequential(nn.Linear(4, 4)).eval(), torch.randn(2, 4))
     assert quantize_embeddings(folded) == (folded, 0)

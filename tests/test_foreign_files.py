@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_samples import accuracy, latency
 
-from kit import build_inputs, calibration, documents, recipe_input
+from kit import build_inputs, calibration, documents, formats, recipe_input
 from kit.bench import answers
 from kit.bundles import loading, writing
 from kit.bundles.bundle import Bundle
@@ -638,3 +638,19 @@ def test_a_float_model_that_answers_nothing_is_printed_before_anything_is_built(
     with pytest.raises(WeightsError, match="answers 20 of 20 inputs with NaN or infinity"):
         run_network(broken, inputs)
     assert run_network(net(), inputs, at_once=8).arrays[0].shape == (20, CLASSES)
+
+
+def test_an_onnx_file_that_names_another_file_is_described_without_it(tmp_path):
+    import onnx
+    from onnx import helper, numpy_helper
+
+    weight = numpy_helper.from_array(np.zeros((4, 4), np.float32), "w")
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="absent.bin")
+    values = [helper.make_tensor_value_info(name, 1, [1, 4]) for name in "xy"]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "net", values[:1], values[1:], [weight])
+    path = tmp_path / "net.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    assert formats.get_format("onnx").describe(path).operators == {"MatMul": 1}

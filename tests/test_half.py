@@ -90,6 +90,39 @@ def test_it_is_measured_beside_the_float32_file(built):
     assert all(run.golden_max_abs == 0 for run in result.runs)
 
 
+class Scaled(torch.nn.Module):
+    """A scale behind a layer, whose product with the layer's weights exceeds float16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(4, 3, bias=False)
+        self.register_buffer("scale", torch.full((3,), 1e3))
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.full((3, 4), 100.0) + torch.randn(3, 4))
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_constants_that_a_converter_multiplies_stay_finite(name, tmp_path):
+    exporter = formats.get_format(name)
+    if not exporter.runs_here:
+        pytest.skip(f"{name} is not run here")
+    spec = TensorSpec(name="x", dtype="float32", shape=(1, 4))
+    answer = TensorSpec(name="y", dtype="float32", shape=(1, 3))
+    half = cast_to_half(torch.fx.symbolic_trace(Scaled().eval()), (spec,), (answer,))
+    example = torch.full((1, 4), 1e-2)
+    path = tmp_path / f"half{exporter.suffix}"
+    exporter.export(half, (example,), path)
+    session = exporter.load(path, 1)
+    (value,) = session.read(session.bind((example.numpy(),))())
+    with torch.no_grad():
+        np.testing.assert_allclose(value, half(example).numpy(), rtol=1e-2)
+
+
 def test_explain_says_what_is_half():
     recipe = kit.make_recipe("mobilenet_v2", formats=("onnx",), precisions=("fp16", "int8"))
     sections = {heading.partition(":")[0]: lines for heading, lines in explain(recipe)}

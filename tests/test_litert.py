@@ -260,6 +260,29 @@ def test_a_layer_that_is_kept_in_float_stays_float(tmp_path):
 
 @pytest.mark.slow
 @needs_litert
+def test_bodies_of_operators_may_be_beside_the_graph(tmp_path, monkeypatch):
+    import torch
+
+    from kit.formats.litert import flatbuffer, strict_converter
+
+    converter = strict_converter.convert
+
+    def convert(*arguments, **options):
+        model = flatbuffer.unpack_model(converter(*arguments, **options))
+        body = flatbuffer.unpack_model(flatbuffer.pack_model(model)).subgraphs[0]
+        model.subgraphs.append(body)
+        return flatbuffer.pack_model(model)
+
+    monkeypatch.setattr(strict_converter, "convert", convert)
+    path = export(torch.fx.symbolic_trace(small_net.make()), tmp_path / "two.tflite")
+    model = flatbuffer.read_model(path)
+    assert len(model.subgraphs) == 2
+    graph = model.subgraphs[0]
+    assert [graph.tensors[index].name for index in graph.inputs] == [b"input"]
+
+
+@pytest.mark.slow
+@needs_litert
 def test_a_float_file_has_the_networks_answers(tmp_path):
     graph = quantize(method="none")
     file = export(graph, tmp_path / "float.tflite")

@@ -185,7 +185,7 @@ def test_csv_has_plain_numbers_and_no_formulas() -> None:
     ]
 
 
-def test_the_gravest_notices_are_shown_and_the_others_folded() -> None:
+def test_the_most_serious_notices_are_shown_and_the_others_folded() -> None:
     names = ("lite", "executorch", "onnx")
     runs = [run(n, "static", 4, notices=(sentence(f"odd {n}"),)) for n in names]
     actual = html.render(page.compose([latency(runs=tuple(runs))]))

@@ -29,6 +29,7 @@ from kit.results import store
 from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks import get_task
 from kit.tasks._matching import match_names
+from kit.tasks.answers import AnswerContext
 from kit.tasks.evaluation import EvaluationContext
 from kit.tasks.image_segmentation import showing, tally
 from kit.tasks.image_segmentation.evaluation import open_masked
@@ -142,6 +143,35 @@ def test_masks_that_do_not_match_are_refused(squares, tmp_path):
     save_mask(np.zeros((50, 40)), part / "masks/a/01.png")
     with pytest.raises(PictureError, match=r"40x50 pixels and its picture a/01\.jpg 50x40"):
         open_(part).load(0, 3)
+
+
+def test_two_pictures_with_one_mask_are_refused(tmp_path):
+    part = write_set(tmp_path / "part", 2)
+    noise(50, 40).save(part / "pictures/a/01.png")
+    message = r"the pictures 'a/01\.jpg' and 'a/01\.png' have the same labels, 'a/01\.png'"
+    with pytest.raises(PictureError, match=message):
+        open_(part)
+
+
+@pytest.mark.parametrize(("classes", "ignored"), [(255, 255), (256, 65535), (300, 65535)])
+def test_the_last_class_of_a_mask_is_not_the_index_of_none(classes, ignored, tmp_path):
+    for folder in ("pictures", "masks"):
+        (tmp_path / folder).mkdir()
+    noise(32, 32).save(tmp_path / "pictures/x.png")
+    right = np.random.default_rng(0).integers(0, classes, (32, 32))
+    right[0] = classes - 1
+    spec = TensorSpec(name="out", shape=(1, classes, 32, 32))
+    answer = Samples((spec,), (np.eye(classes, dtype=np.float32)[right].transpose(2, 0, 1)[None],))
+    sample = Samples(inputs_of().specs, (np.zeros((1, 3, 32, 32), np.float32),))
+    context = AnswerContext(inputs_of(classes=classes), None, top=5)
+    drawn = TASK.draw_answer(answer, sample, context)["mask"]
+    (tmp_path / "masks/x.png").write_bytes(drawn)
+    _, (mask,) = open_(tmp_path, classes).load(0, 1)
+    assert np.array_equal(mask, right)
+    counted = tally.count_classes(mask, right, classes)
+    assert counted.sum() == np.diag(counted).sum() == right.size
+    mask[1] = ignored
+    assert tally.count_classes(mask, right, classes).sum() == right.size - 32
 
 
 def test_a_text_in_place_of_masks_is_refused_in_one_sentence(tmp_path):

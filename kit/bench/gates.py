@@ -33,7 +33,7 @@ def examine(
     kind: str = "local",
     cpus: Iterable[str] = (),
 ) -> tuple[Notice, ...]:
-    """Return all notices about the samples of one run, the gravest first.
+    """Return all notices about the samples of one run, the most serious first.
 
     Args:
         context: of the measurement.
@@ -86,17 +86,17 @@ def examine_cores(plan: Plan, cpus: Iterable[str]) -> Iterator[Notice]:
 
     The kernel silently drops cores that are offline or forbidden to the process.
     """
-    allowed = dict.fromkeys(
+    differing = dict.fromkeys(
         mask for mask in cpus if plan.cpus and int(mask, 16) != int(plan.cpus, 16)
     )
-    if allowed:
-        spans = [cores.format_spans(cores.list_cores(mask)) for mask in allowed]
+    if differing:
+        spans = [cores.format_spans(cores.list_cores(mask)) for mask in differing]
         others = ["others"] * (len(spans) > _MAX_MASKS)
         yield make_notice(
             "cores.not-given",
             asked=cores.format_spans(cores.list_cores(plan.cpus)),
             given=" and ".join(spans[:_MAX_MASKS] + others),
-            mask=f"{_common(allowed):x}",
+            mask=f"{_common(differing):x}",
         )
 
 

@@ -246,8 +246,8 @@ class LocalJob:
 def _check_size(name: str, size: int, limit: int) -> None:
     if size > limit:
         raise RunError(
-            f"the runner writes to {name} without end: {size // MIB} MiB of it wait to be read, "
-            f"and kit takes up to {limit // MIB}",
+            f"the runner writes more to {name} than kit can read: {size // MIB} MiB are waiting, "
+            f"and the limit is {limit // MIB}",
             "use the runner that belongs to this kit; if you do, please report it",
         )
 

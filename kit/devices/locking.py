@@ -128,8 +128,8 @@ def _lost(serial: str, owner: str) -> DeviceError:
     by = f"by another kit ({shorten(owner.partition(' ')[2])})" if owner else "away by hand"
     return DeviceError(
         f"{serial!r} was taken {by} during the measurement",
-        f"measure again when it is free; who gives no sign of life for {STALE_SECONDS:g} s, like "
-        "a machine that sleeps, loses the device",
+        f"measure again when it is free; a kit that is silent for {STALE_SECONDS:g} s, for example "
+        "because its machine sleeps, loses the device",
     )
 
 

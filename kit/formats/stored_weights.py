@@ -1,13 +1,15 @@
 """Integer weights of a graph, for formats whose converter has no words for them.
 
 The converter gets the graph with float weights, those that the integers stand for. Afterwards
-the integers replace the float constants of the file, which are recognized by their values.
+the integers replace the float constants of the file, which are recognized by their values. Weights
+of several layers may be equal, and a converter may merge equal constants, so that one constant
+stands for all of them.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 _CHANNELS, _GROUPS = 8, 4  # bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredWeight:
-    """A weight of a graph as integers.
+    """A weight of a graph as integers; equal only to itself, as layers may have equal weights.
 
     Attributes:
         name: of the layer, for messages.
@@ -44,18 +46,22 @@ class StoredWeight:
     axis: int
     floats: NDArray[np.float32]
 
-    def find_order(self, constant: NDArray[np.float32]) -> tuple[int, ...] | None:
-        """Return the order of dimensions in which a constant is this weight; None if it is not.
+    def list_orders(self, constant: NDArray[np.float32]) -> Iterator[tuple[int, ...]]:
+        """Yield the orders of dimensions in which a constant is this weight; none if it is not.
 
-        Dimensions of one element are where the constant has them.
+        There are several if the weight is symmetric, such as one of zeros. Dimensions of one
+        element are where the constant has them.
         """
         if constant.size != self.floats.size:
-            return None
+            return
         for order in itertools.permutations(range(self.floats.ndim)):
             turned = self.floats.transpose(order)
             if turned.shape == constant.shape and np.array_equal(turned, constant):
-                return order
-        return None
+                yield order
+
+    def is_constant(self, constant: NDArray[np.float32]) -> bool:
+        """Return whether a constant is this weight, in any order of dimensions."""
+        return any(True for _ in self.list_orders(constant))
 
 
 def take_integer_weights(graph: GraphModule) -> tuple[StoredWeight, ...]:
@@ -109,6 +115,38 @@ def _take(graph: GraphModule, node: Node, bits: int) -> StoredWeight:
         axis=int(axis),
         floats=floats.numpy(),
     )
+
+
+class UnplacedWeights:
+    """The weights of a graph, of which a file's constants are found one after the other."""
+
+    def __init__(self, weights: Sequence[StoredWeight], word: str) -> None:
+        """Take the weights of a graph.
+
+        Args:
+            weights: all of them.
+            word: for the format, in messages.
+        """
+        self._weights, self._word = tuple(weights), word
+        self._unplaced = list(weights)
+
+    def find(self, constant: NDArray[np.float32]) -> StoredWeight | None:
+        """Return a weight that a constant is; None if it is none.
+
+        All weights that are equal to it are placed by this.
+        """
+        equal = [one for one in self._weights if one.is_constant(constant)]
+        self._unplaced = [one for one in self._unplaced if one not in equal]
+        return equal[0] if equal else None
+
+    def check(self) -> None:
+        """Check that all weights are placed.
+
+        Raises:
+            BuildError: one is not in the file.
+        """
+        if self._unplaced:
+            raise refuse_lost(self._unplaced[0], self._word)
 
 
 def drop_input_quantizers(graph: GraphModule) -> None:

@@ -15,11 +15,17 @@ from kit.images.resizing import check_size
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IGNORED = 255  # the index of pixels that have no class, as in Pascal VOC and Cityscapes
+_IGNORED = 255  # the index of pixels that have no class, as in Pascal VOC and Cityscapes
+_IGNORED_OF_MANY = 65535  # where 255 is a class: the largest index of a PNG
 _MODES = ("1", "L", "P", "I", "I;16")
 _HINT = "save it as PNG with one channel or a palette, each pixel the index of its class"
 
 Mask = NDArray[np.int64]
+
+
+def choose_ignored(classes: int) -> int:
+    """Return the index of pixels that have no class, in masks for a model of some classes."""
+    return _IGNORED if classes <= _IGNORED else _IGNORED_OF_MANY
 
 
 def decode_mask(data: bytes, name: str) -> Image:

@@ -180,7 +180,7 @@ def choose_hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: 
     """
     if kernels:
         return (
-            "the file is right, and this runtime's kernels for integers are not on this "
+            "the file is right, but this runtime's kernels for integers are wrong on this "
             "processor: please report it; --format without it builds the others"
         )
     if comparison.against == "quantized graph" or quantize == "none":

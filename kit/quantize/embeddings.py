@@ -1,7 +1,7 @@
 """Embedding tables of int8 rows, each with a scale of its own.
 
-A language model's table is often half of its weights, and reading a row of it costs nothing to
-speak of. Rows are looked up as integers and multiplied by their scale, with operators that every
+A language model's table is often half of its weights, and reading a row of it takes hardly any
+time. Rows are looked up as integers and multiplied by their scale, with operators that every
 format has; torch's own `embedding_byte` only torch's runtimes have. A row keeps some 48 dB.
 """
 
@@ -12,7 +12,7 @@ import operator
 from typing import TYPE_CHECKING, cast
 
 from kit.quantize.exporting import name_operator
-from kit.quantize.nodes import choose_free_name, list_member_names
+from kit.quantize.nodes import as_node, choose_free_name, list_member_names
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 STEPS = 127
+_ARGUMENTS = ("input", "weight", "padding_idx", "max_norm")  # of torch's function, in order
 
 
 def quantize_embeddings(model: GraphModule) -> tuple[GraphModule, int]:
@@ -32,10 +33,10 @@ def quantize_embeddings(model: GraphModule) -> tuple[GraphModule, int]:
         return model, 0
     made = copy.deepcopy(model)
     tables: dict[str, tuple[str, str]] = {}
-    for node, weight_name in _find_lookups(made):
+    for node, weight_name, indices in _find_lookups(made):
         if weight_name not in tables:
             tables[weight_name] = _add_table(made, weight_name, len(tables))
-        _look_up(made, node, *tables[weight_name])
+        _look_up(made, node, indices, *tables[weight_name])
     made.graph.eliminate_dead_code()
     made.delete_all_unused_submodules()
     _drop_unused(made, tables)
@@ -43,8 +44,8 @@ def quantize_embeddings(model: GraphModule) -> tuple[GraphModule, int]:
     return made, len(tables)
 
 
-def _find_lookups(model: GraphModule) -> list[tuple[Node, str]]:
-    """Return the nodes that look up rows of a constant table, and the name of the table."""
+def _find_lookups(model: GraphModule) -> list[tuple[Node, str, Node]]:
+    """Return the nodes that look up rows of a constant table, its name, and their indices."""
     from torch import nn
 
     modules, matches = dict(model.named_modules()), []
@@ -52,19 +53,27 @@ def _find_lookups(model: GraphModule) -> list[tuple[Node, str]]:
         if node.op == "call_module":
             module = modules[str(node.target)]
             if isinstance(module, nn.Embedding) and module.max_norm is None:
-                matches.append((node, f"{node.target}.weight"))
+                (indices,) = node.all_input_nodes
+                matches.append((node, f"{node.target}.weight", indices))
         elif node.op == "call_function" and name_operator(node) == "embedding":
-            table, rest = node.args[0], node.kwargs
-            if name_operator(node) == "embedding" and not rest.get("max_norm"):
-                # aten takes the table first, the function of Python the indices
-                table = table if _is_constant(table) else node.args[1]
-                if _is_constant(table):
-                    matches.append((node, str(cast("Node", table).target)))
+            arguments = _name_arguments(node)
+            table = arguments["weight"]
+            if getattr(table, "op", "") == "get_attr" and not arguments.get("max_norm"):
+                name = str(cast("Node", table).target)
+                matches.append((node, name, as_node(arguments["input"])))
     return matches
 
 
-def _is_constant(value: object) -> bool:
-    return getattr(value, "op", "") == "get_attr"
+def _name_arguments(node: Node) -> dict[str, object]:
+    """Return the arguments of a function by name, in whichever way they are passed.
+
+    Aten's takes the table first and has no `max_norm`, Python's takes the indices first.
+    """
+    import torch
+
+    if isinstance(node.target, torch._ops.OpOverload):
+        return {"weight": node.args[0], "input": node.args[1]}
+    return {**dict(zip(_ARGUMENTS, node.args, strict=False)), **node.kwargs}
 
 
 def _add_table(model: GraphModule, weight_name: str, number: int) -> tuple[str, str]:
@@ -82,10 +91,9 @@ def _add_table(model: GraphModule, weight_name: str, number: int) -> tuple[str, 
     return names[0], names[1]
 
 
-def _look_up(model: GraphModule, node: Node, levels: str, scales: str) -> None:
+def _look_up(model: GraphModule, node: Node, indices: Node, levels: str, scales: str) -> None:
     import torch
 
-    indices = next(n for n in node.all_input_nodes if not _is_constant(n))
     graph = model.graph
     with graph.inserting_before(node):
         rows, factors = (

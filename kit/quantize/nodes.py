@@ -103,7 +103,7 @@ def is_repeated(node: Node) -> bool:
 
 
 def is_quantized_later(node: Node) -> bool:
-    """Whether a tensor has its own range; one that only feeds a clip has not."""
+    """Whether a tensor has its own range; one that only feeds a clip has none."""
     if node.op not in ("placeholder", "call_module", "call_function", "call_method"):
         return False
     if NOT_FLOAT in node.meta:

@@ -10,6 +10,7 @@ holds those of usual weights exactly. So one graph is what all formats compute.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,21 +63,21 @@ def quantize_weights(
         BuildError: no weight can be quantized.
     """
     graph = export(model, example, options.varying)
-    changed = 0
+    names = _IntegerNames(graph)
     for node in list(graph.graph.nodes):
         located = _find_weight(graph, node, options)
         if located is None:
             continue
         source, weight = located
         if options.weight_bits == 8:
-            stored = round_channels(weight, _find_axis(node), options.granularity == "per-channel")
-            _put_channels(graph, node, source, stored, _find_axis(node))
+            axis = _find_axis(node)
+            stored = round_channels(weight, axis, options.granularity == "per-channel")
+            _put_channels(graph, node, source, stored, axis, names.choose(source, axis))
         else:
-            _put_groups(graph, node, source, round_groups(weight))
+            _put_groups(graph, node, source, round_groups(weight), names.choose(source, 0))
             if computes_in_int8:
                 _quantize_input(graph, node)
-        changed += 1
-    if not changed:
+    if not names.chosen:
         bits = options.weight_bits
         raise BuildError(
             f"{bits}-bit weights would change nothing: {_NOTHING[bits]}",
@@ -165,15 +166,40 @@ def _find_axis(node: Node) -> int:
     return 1 if node.target is torch.ops.aten.conv_transpose2d.input else 0
 
 
+class _IntegerNames:
+    """Names of integers in a graph; layers that share a weight, and its scales, share them."""
+
+    def __init__(self, graph: GraphModule) -> None:
+        self._graph = graph
+        self.chosen: dict[tuple[str, int], str] = {}
+
+    def choose(self, source: Node, axis: int) -> str:
+        """Return a name that no other name in the graph begins with.
+
+        Names of weights do not say enough without their dots: ``fc.1`` may be beside ``fc_1``.
+
+        Args:
+            source: the weight.
+            axis: dimension that has a scale for each index.
+        """
+        key = (str(source.target), axis)
+        if key not in self.chosen:
+            base, taken = f"{source.target}_integers".replace(".", "_"), dir(self._graph)
+            names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
+            self.chosen[key] = next(
+                name for name in names if not any(one.startswith(name) for one in taken)
+            )
+        return self.chosen[key]
+
+
 def _put_channels(
-    graph: GraphModule, node: Node, source: Node, stored: IntegerWeight, axis: int
+    graph: GraphModule, node: Node, source: Node, stored: IntegerWeight, axis: int, name: str
 ) -> None:
     import torch
     import torch.ao.quantization.fx._decomposed  # registers the operators
 
     decomposed = torch.ops.quantized_decomposed
     steps = _STEPS[8]
-    name = _free_name(source)
     _register(graph, name, stored.values)
     limits = (-steps, steps, torch.int8)
     if stored.scales.numel() == 1:
@@ -194,12 +220,13 @@ def _put_channels(
     node.replace_input_with(source, weight)
 
 
-def _put_groups(graph: GraphModule, node: Node, source: Node, stored: IntegerWeight) -> None:
+def _put_groups(
+    graph: GraphModule, node: Node, source: Node, stored: IntegerWeight, name: str
+) -> None:
     import torch
     import torch.ao.quantization.fx._decomposed  # registers the operators
 
     steps = _STEPS[4]
-    name = _free_name(source)
     _register(graph, name, stored.values)
     _register(graph, f"{name}_scale", stored.scales)
     _register(graph, f"{name}_zero", torch.zeros_like(stored.scales, dtype=torch.int32))
@@ -231,11 +258,6 @@ def _quantize_input(graph: GraphModule, node: Node) -> None:
             decomposed.dequantize_per_token.default, (stored, *parts, *limits, torch.float32)
         )
     node.args = (restored, *node.args[1:])
-
-
-def _free_name(source: Node) -> str:
-    """Return a name for a weight's integers; layers that share a weight share them."""
-    return f"{source.target}_integers".replace(".", "_")
 
 
 def _register(graph: GraphModule, name: str, value: Tensor) -> None:

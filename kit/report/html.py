@@ -16,7 +16,7 @@ from kit.report.script import load_script
 from kit.report.svg import FONT, Drawing
 from kit.text import make_one_line
 
-_SHOWN_NOTICES = 3  # the gravest; of the others the page shows the titles
+_SHOWN_NOTICES = 3  # the most serious; of the others the page shows the titles
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
 

@@ -32,7 +32,7 @@ class Remark:
 
 
 def collect(report: Report) -> list[Remark]:
-    """Return the warnings of a report, the gravest first."""
+    """Return the warnings of a report, the most serious first."""
     return [
         *_failed(report),
         *_virtual(report),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from kit.error_text import shorten_value
+from kit.errors import PictureError
+
 
 def match_names(
     pictures: Sequence[str], labels: Sequence[str], by_file_name: bool = False
@@ -30,6 +33,26 @@ def match_names(
     if len(files) < len(labels) or len(set(wanted)) < len(wanted):
         return matched
     return [files.get(name) for name in wanted]
+
+
+def check_unshared(pictures: Sequence[str], labels: Sequence[str | None]) -> None:
+    """Check that no two pictures, such as ``a.jpg`` and ``a.png``, have one file of labels.
+
+    Args:
+        pictures: paths.
+        labels: path of each picture's labels; None if it has none.
+
+    Raises:
+        PictureError: two have.
+    """
+    owners: dict[str, str] = {}
+    for picture, label in zip(pictures, labels, strict=True):
+        if label is not None and owners.setdefault(label, picture) != picture:
+            raise PictureError(
+                f"the pictures {shorten_value(owners[label])} and {shorten_value(picture)} have "
+                f"the same labels, {shorten_value(label)}",
+                "give one of the pictures another name",
+            )
 
 
 def _drop_top(names: Sequence[str]) -> list[str]:

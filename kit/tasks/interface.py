@@ -188,7 +188,7 @@ class Task(ABC):
         """
 
     def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
-        """List the samples of a file or folder, without labels and whatever was calibrated with.
+        """List the samples of a file or folder without labels, those that calibrated included.
 
         The default takes what `open_evaluation` takes, and numbers the samples.
 
@@ -212,7 +212,7 @@ class Task(ABC):
     ) -> Mapping[str, bytes]:
         """Return pictures of the answer to one sample, as PNG, by what they show; see `draws`.
 
-        What an only picture shows needs no word: an empty one.
+        The key is empty if there is only one picture.
         """
         return {}
 

@@ -76,7 +76,7 @@ def run(
     """Measure on this machine, or on devices in parallel.
 
     Returns:
-        Measurements, and the errors of failed devices if there are several, the gravest
+        Measurements, and the errors of failed devices if there are several, the most serious
         first.
 
     Raises:

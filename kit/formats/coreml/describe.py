@@ -15,7 +15,7 @@ _MOVES = {
     *("quantize", "dequantize", "cast", "reshape", "transpose", "squeeze", "expand_dims"),
     *("concat", "slice_by_index", "slice_by_size", "split", "pad", "identity", _WEIGHTS),
 }
-_ACTIVATIONS = {"relu", "relu6", "clip", "clamped_relu"}  # which a kernel before them takes in
+_ACTIVATIONS = {"relu", "relu6", "clip", "clamped_relu"}  # part of the kernel in front of them
 
 
 def describe_package(path: Path) -> Description:

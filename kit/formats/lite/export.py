@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.fixed_sizes import fix_sizes, keep_sizes
-from kit.formats.lite.session import use_qnnpack
+from kit.formats.torchscript.engine import QNNPACK, use_engine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +25,7 @@ def export_model(
     """
     import torch
 
-    use_qnnpack()
-    with torch.inference_mode():
+    with use_engine(QNNPACK), torch.inference_mode():
         # Whether it answers as the graph is verified later, in the runtime.
         graph = fix_sizes(model.eval(), example) if fixed else keep_sizes(model.eval())
         traced = torch.jit.trace(graph, example, check_trace=False)

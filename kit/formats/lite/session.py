@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kit.errors import BundleError
 from kit.formats.torch_session import TorchSession, prepare_torch
+from kit.formats.torchscript.engine import QNNPACK
 
 
 def load_session(path: Path, threads: int) -> TorchSession:
@@ -14,20 +15,15 @@ def load_session(path: Path, threads: int) -> TorchSession:
     Raises:
         BundleError: it is not a Lite Interpreter file.
     """
+    import torch
     from torch.jit.mobile import _load_for_lite_interpreter
 
     prepare_torch(threads)
-    use_qnnpack()
+    # Before packed weights are read, and for as long as the session runs: kernels ask for it.
+    torch.backends.quantized.engine = QNNPACK
     try:
         return TorchSession(_load_for_lite_interpreter(str(path)))
     except (RuntimeError, UnicodeDecodeError) as exc:  # raised for errors that quote invalid text
         raise BundleError(
             f"{path} is not a Lite Interpreter file: {exc}", "build it again"
         ) from exc
-
-
-def use_qnnpack() -> None:
-    """Set the engine, which must happen before packed weights are read."""
-    import torch
-
-    torch.backends.quantized.engine = "qnnpack"

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from kit.formats.structure import GraphEntry, ModelStructure
+from kit.formats.torchscript.engine import QNNPACK, use_engine
 
 _BRANCHES = {"prim::If", "prim::Loop"}
 
@@ -21,10 +22,11 @@ def read_file(path: Path, version: str) -> ModelStructure:
 
     from kit.formats.torch_structure import read_code, read_graph
 
-    torch.backends.quantized.engine = "qnnpack"  # must be set before packed weights are read
     graphs: tuple[GraphEntry, ...]
     try:
-        graphs = (name_nodes(read_graph(torch.jit.load(str(path), map_location="cpu"))),)
+        with use_engine(QNNPACK):  # must be set before packed weights are read
+            module = torch.jit.load(str(path), map_location="cpu")
+        graphs = (name_nodes(read_graph(module)),)
     except (RuntimeError, ValueError):
         graphs = ()
     return ModelStructure({"version": version}, graphs, read_code(path))

@@ -14,7 +14,6 @@ import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import BuildError
 from kit.formats.graph_encodings import ConstantEncoding
@@ -29,6 +28,7 @@ from kit.formats.litert.flatbuffer import (
     name_type,
     raise_min_runtime,
 )
+from kit.formats.litert.narrow_constants import read_floats
 from kit.formats.litert.quantized_graph import dequantize_constant
 
 if TYPE_CHECKING:
@@ -84,10 +84,9 @@ def store_weights(model: Model, weights: tuple[ConstantEncoding, ...]) -> None:
     """
     layers = [(g, op) for name, g, op in list_operators(model) if name == _LAYER]
     number = add_operator_code(model, "FULLY_CONNECTED", _VERSION)
-    for encoding in weights:
-        scales = encoding.scales.reshape(-1, *[1] * (encoding.values.ndim - 1))
-        values = encoding.values.astype(np.float32) * scales
-        matches = [one for one in layers if np.array_equal(_read(model, *one), values)]
+    # Before any is replaced: weights of several layers may be equal.
+    places = [[one for one in layers if _is_weight(model, *one, w)] for w in weights]
+    for encoding, matches in zip(weights, places, strict=True):
         if not matches:
             raise BuildError(
                 f"LiteRT's converter computes with {encoding.name} in an operator that takes no "
@@ -102,21 +101,20 @@ def store_weights(model: Model, weights: tuple[ConstantEncoding, ...]) -> None:
     raise_min_runtime(model, _RUNTIME)
 
 
-def _read(model: Model, graph: Subgraph, operator: Operator) -> NDArray[np.float32]:
-    """Return the weights of a layer; nothing if they are computed, or int8 already."""
-    tensor = graph.tensors[operator.inputs[1]]
-    data = model.buffers[tensor.buffer].data
-    if name_type(tensor) != "FLOAT32" or data is None or not len(data):
-        return np.empty(0, np.float32)
-    shape = [int(side) for side in tensor.shape]
-    return np.asarray(data, np.uint8).view(np.float32).reshape(shape)
+def _is_weight(
+    model: Model, graph: Subgraph, operator: Operator, encoding: ConstantEncoding
+) -> bool:
+    """Return whether a layer has a weight as float."""
+    values = read_floats(model, graph.tensors[operator.inputs[1]])
+    scales = encoding.scales.reshape(-1, *[1] * (encoding.values.ndim - 1))
+    return values is not None and np.array_equal(values, encoding.values * scales)
 
 
 def _quantize(model: Model, tensor: Tensor, encoding: ConstantEncoding) -> None:
     """Turn a float constant into an int8 one."""
     schema = import_schema()
     if name_type(tensor) == "INT8":
-        return  # two layers share it
+        return  # layers share it, or have equal weights
     content = schema.BufferT()
     content.data = np.ascontiguousarray(encoding.values).reshape(-1).view(np.uint8)
     model.buffers[tensor.buffer] = content

@@ -87,7 +87,8 @@ def export_model(
 
 def _name_inputs(file: Model, names: Sequence[str]) -> None:
     """Name the inputs of the file's signature, and their tensors, as those of ``forward``."""
-    (graph,), (signature,) = file.subgraphs, file.signatureDefs
+    (signature,) = file.signatureDefs
+    graph = file.subgraphs[signature.subgraphIndex]  # others are bodies of its operators
     named = dict(zip(map(int, graph.inputs), names, strict=True))
     for entry in signature.inputs:
         entry.name = named[entry.tensorIndex].encode()

@@ -17,14 +17,20 @@ _VERSION = 3  # of DEQUANTIZE, the first that reads float16
 
 
 def store_half(model: Model) -> None:
-    """Store the float constants of a file in float16.
+    """Store the float constants of a file in float16, except those with a value beyond its range.
+
+    The graph has none, but the converter folds a scale behind a layer into the layer's weights.
 
     Args:
         model: is changed.
     """
     half = import_schema().TensorType.FLOAT16
 
-    def narrow(values: NDArray[np.float32]) -> NarrowConstant:
-        return NarrowConstant(values.reshape(-1).astype(np.float16).view(np.uint8), half)
+    def narrow(values: NDArray[np.float32]) -> NarrowConstant | None:
+        with np.errstate(over="ignore"):
+            narrowed = values.reshape(-1).astype(np.float16)
+        if np.isinf(narrowed).sum() > np.isinf(values).sum():
+            return None
+        return NarrowConstant(narrowed.view(np.uint8), half)
 
     narrow_constants(model, narrow, _VERSION)

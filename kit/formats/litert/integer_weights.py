@@ -22,14 +22,14 @@ from kit.formats.litert.flatbuffer import (
     add_operator_code,
     import_schema,
     list_operators,
-    name_type,
 )
 from kit.formats.litert.narrow_constants import (
     NarrowConstant,
     drop_unused_buffers,
     narrow_constants,
+    read_floats,
 )
-from kit.formats.stored_weights import StoredWeight, refuse_lost
+from kit.formats.stored_weights import StoredWeight, UnplacedWeights
 
 _DEQUANTIZE_VERSION = 5  # the first with a scale for each channel
 # Version of the operator: that of ai-edge-litert 2.3; which one brought blocks is not documented.
@@ -57,53 +57,43 @@ def store_integers(model: Model, weights: Sequence[StoredWeight]) -> None:
 
 def _store_channels(model: Model, weights: Sequence[StoredWeight]) -> None:
     schema = import_schema()
-    lost = list(weights)
+    unplaced = UnplacedWeights(weights, "LiteRT")
 
     def narrow(values: NDArray[np.float32]) -> NarrowConstant | None:
-        for weight in weights:
-            order = weight.find_order(values)
-            if order is None:
-                continue
-            if weight in lost:
-                lost.remove(weight)
-            parameters = schema.QuantizationParametersT()
-            parameters.scale = weight.scales
-            parameters.zeroPoint = np.zeros(len(weight.scales), np.int64)
-            parameters.quantizedDimension = order.index(weight.axis)
-            content = np.ascontiguousarray(weight.values.transpose(order)).reshape(-1)
-            return NarrowConstant(content.view(np.uint8), schema.TensorType.INT8, parameters)
-        return None
+        weight = unplaced.find(values)
+        if weight is None:
+            return None
+        order = next(weight.list_orders(values))
+        parameters = schema.QuantizationParametersT()
+        parameters.scale = weight.scales
+        parameters.zeroPoint = np.zeros(len(weight.scales), np.int64)
+        parameters.quantizedDimension = order.index(weight.axis)
+        content = np.ascontiguousarray(weight.values.transpose(order)).reshape(-1)
+        return NarrowConstant(content.view(np.uint8), schema.TensorType.INT8, parameters)
 
     narrow_constants(model, narrow, _DEQUANTIZE_VERSION)
-    if lost:
-        raise refuse_lost(lost[0], "LiteRT")
+    unplaced.check()
 
 
 def _store_groups(model: Model, weights: Sequence[StoredWeight]) -> None:
     layers = [(g, op) for name, g, op in list_operators(model) if name == _LAYER]
     number = add_operator_code(model, "FULLY_CONNECTED", _LAYER_VERSION)
-    for weight in weights:
-        matches = [
-            (graph, operator)
-            for graph, operator in layers
-            if _is_weight(model, graph.tensors[operator.inputs[1]], weight)
-        ]
-        if not matches:
-            raise refuse_lost(weight, "LiteRT")
-        for graph, operator in matches:
-            _quantize(model, graph, graph.tensors[operator.inputs[1]], weight)
+    unplaced = UnplacedWeights(weights, "LiteRT")
+    placed: dict[int, StoredWeight | None] = {}  # by the tensor, which layers may share
+    for graph, operator in layers:
+        tensor = graph.tensors[operator.inputs[1]]
+        if id(tensor) not in placed:
+            values = read_floats(model, tensor)
+            weight = None if values is None else unplaced.find(values)
+            placed[id(tensor)] = weight
+            if weight is not None:
+                _quantize(model, graph, tensor, weight)
+        if placed[id(tensor)] is not None:
             operator.opcodeIndex = number
             operator.builtinOptions = copy.copy(operator.builtinOptions)
             operator.builtinOptions.asymmetricQuantizeInputs = True  # as XNNPACK always does
+    unplaced.check()
     drop_unused_buffers(model)
-
-
-def _is_weight(model: Model, tensor: Tensor, weight: StoredWeight) -> bool:
-    data = model.buffers[tensor.buffer].data
-    shape = tuple(int(side) for side in tensor.shape)
-    if name_type(tensor) != "FLOAT32" or data is None or shape != weight.floats.shape:
-        return False
-    return np.array_equal(np.asarray(data, np.uint8).view(np.float32), weight.floats.reshape(-1))
 
 
 def _quantize(model: Model, graph: Subgraph, tensor: Tensor, weight: StoredWeight) -> None:

@@ -58,7 +58,7 @@ def narrow_constants(model: Model, narrow: Narrow, version: int) -> None:
         outputs = set(map(int, graph.outputs))
         moved = {}
         for index, tensor in enumerate(list(graph.tensors)):
-            values = None if index in outputs else _read_floats(model, tensor)
+            values = None if index in outputs else read_floats(model, tensor)
             if values is not None and (narrow_constant := narrow(values)) is not None:
                 moved[index] = _store(model, graph, index, narrow_constant)
         for operator in graph.operators:
@@ -69,7 +69,7 @@ def narrow_constants(model: Model, narrow: Narrow, version: int) -> None:
     drop_unused_buffers(model)
 
 
-def _read_floats(model: Model, tensor: Tensor) -> NDArray[np.float32] | None:
+def read_floats(model: Model, tensor: Tensor) -> NDArray[np.float32] | None:
     """Return the values of a float constant; None for any other tensor."""
     data = model.buffers[tensor.buffer].data
     if name_type(tensor) != "FLOAT32" or data is None or len(data) < 4 * _MIN_VALUES:

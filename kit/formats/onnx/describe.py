@@ -23,7 +23,7 @@ def describe_file(path: Path) -> Description:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)  # a file may name any other one
     except DecodeError as exc:
         raise BundleError(f"{path} is not an ONNX file: {exc}", "build it again") from exc
     opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.formats.stored_weights import StoredWeight, refuse_lost
+from kit.formats.stored_weights import StoredWeight, UnplacedWeights, refuse_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,25 +40,21 @@ def store_weights(model: ModelProto, weights: Sequence[StoredWeight]) -> None:
     Raises:
         BuildError: one is not in the file.
     """
-    from onnx import helper, numpy_helper
+    from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
-    floats = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.data_type == 1}
-    for weight in weights:
-        matches = [
-            (name, order)
-            for name, value in floats.items()
-            if (order := weight.find_order(value)) is not None
-        ]
-        if not matches:
-            raise refuse_lost(weight, "ONNX")
-        for name, order in matches:
-            del floats[name]
-            (tensor,) = (one for one in graph.initializer if one.name == name)
-            if weight.bits == 8:
-                _store_channels(graph, tensor, weight, order)
-            else:
-                _store_groups(graph, tensor, weight, order)
+    unplaced = UnplacedWeights(weights, "ONNX")
+    for tensor in [one for one in graph.initializer if one.data_type == TensorProto.FLOAT]:
+        constant = numpy_helper.to_array(tensor)
+        weight = unplaced.find(constant)
+        if weight is None:
+            continue
+        orders = list(weight.list_orders(constant))
+        if weight.bits == 8:
+            _store_channels(graph, tensor, weight, orders[0])
+        else:
+            _store_groups(graph, tensor, weight, orders)
+    unplaced.check()
     if any(node.domain == _DOMAIN for node in graph.node) and all(
         one.domain != _DOMAIN for one in model.opset_import
     ):
@@ -94,13 +90,17 @@ def _store_channels(
 
 
 def _store_groups(
-    graph: GraphProto, tensor: TensorProto, weight: StoredWeight, order: Sequence[int]
+    graph: GraphProto, tensor: TensorProto, weight: StoredWeight, orders: Sequence[tuple[int, ...]]
 ) -> None:
-    """Replace the products with a weight [out, in], or [in, out] if it is transposed."""
+    """Replace the products with a weight [out, in], or [in, out] if it is transposed.
+
+    A symmetric weight is both.
+    """
     name = tensor.name
     products = [node for node in graph.node if name in node.input]
-    transposed = tuple(order) == (1, 0)
-    if not products or not all(_takes_groups(node, name, transposed) for node in products):
+    if not products or not all(
+        any(_takes_groups(node, name, order == (1, 0)) for order in orders) for node in products
+    ):
         raise refuse_lost(weight, "ONNX")
     _add_constants(graph, name, weight)
     graph.initializer.remove(tensor)

@@ -19,7 +19,7 @@ from kit.formats.properties import Description, EndOfLife, Thresholds
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 from kit.formats.torchscript.compiling import How, compile_module, describe_script, optimize
-from kit.formats.torchscript.engine import QNNPACK, read_engine, require, use_engine
+from kit.formats.torchscript.engine import QNNPACK, read_engine, use_engine
 from kit.formats.torchscript.x86 import X86Engine
 from kit.varying import Varying, widen
 
@@ -33,21 +33,23 @@ _VERSION = re.compile(r"[^/]+/(?:\.data/)?version")
 
 
 def _load(path: Path, threads: int) -> Session:
+    import torch
+
     from kit.formats.torch_session import TorchSession, prepare_torch
 
     prepare_torch(threads)
-    return TorchSession(optimize(_read(path)))
+    module = _read(path)
+    # For as long as the session runs: kernels ask for it.
+    torch.backends.quantized.engine = read_engine(path)
+    return TorchSession(optimize(module))
 
 
 def _read(path: Path) -> ScriptModule:
     import torch
 
-    # The engine must be set before packed weights are read.
-    engine = read_engine(path)
-    require(engine)
-    torch.backends.quantized.engine = engine
     try:
-        module: ScriptModule = torch.jit.load(str(path), map_location="cpu")
+        with use_engine(read_engine(path)):  # must be set before packed weights are read
+            module: ScriptModule = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as exc:
         reason = str(exc).strip().splitlines()[0]
         raise BundleError(f"{path} is not a TorchScript file: {reason}", "build it again") from exc

@@ -51,7 +51,7 @@ def require(engine: str) -> None:
     """Check that this torch has an engine, and that its sums are right on this processor.
 
     Raises:
-        RunError: it has not, or they are not.
+        RunError: it does not have the engine, or the sums are wrong.
     """
     import torch
 

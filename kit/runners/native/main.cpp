@@ -45,7 +45,7 @@ std::vector<uint8_t> read_inputs(const Options& options) {
   if (!file) throw std::runtime_error(with_errno("cannot read " + options.input));
   file.read(reinterpret_cast<char*>(values.data()), bytes);
   if (file.gcount() != bytes || file.peek() != std::ifstream::traits_type::eof()) {
-    throw std::runtime_error("cannot use " + options.input + ": it has not the " +
+    throw std::runtime_error("cannot use " + options.input + ": it does not have the " +
                              std::to_string(bytes) + " bytes of --inputs and --rows");
   }
   return values;

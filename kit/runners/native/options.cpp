@@ -34,7 +34,7 @@ int64_t integer(const std::string& name, const std::string& text, int64_t least,
 
 double seconds(const std::string& name, const std::string& text) {
   double number = 0;
-  if (!read(text, number) || !(number >= 0 && number <= kMaxSeconds)) {  // nor not a number
+  if (!read(text, number) || !(number >= 0 && number <= kMaxSeconds)) {  // a NaN fails both
     refuse(name, text, "seconds, 0 or more");
   }
   return number;

@@ -61,7 +61,7 @@ class TextTask(Task):
                 )
         if recipe.quantize == "qat":
             raise RecipeError(
-                f"quantize = 'qat' trains with pictures, which the task {self.name} has not",
+                f"quantize = 'qat' trains with pictures, and the task {self.name} has none",
                 "use --quantize dynamic or static",
             )
 

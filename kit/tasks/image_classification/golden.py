@@ -20,13 +20,14 @@ PER_ANSWER = 4
 def select_surest(logits: AnyArray) -> list[int]:
     """Return the rows with the largest margin between the top two logits, in ascending order.
 
-    Rows of the same answer are limited to `PER_ANSWER`, unless there are too few others.
+    Rows of the same answer are limited to `PER_ANSWER`, unless there are too few others. Those of
+    a model with one class have no margin: the first ones are selected.
 
     Args:
         logits: [N, classes].
     """
-    ranked = np.sort(logits, axis=1)
-    order = np.argsort(ranked[:, -2] - ranked[:, -1], kind="stable")
+    top = np.sort(logits, axis=1)[:, -2:]
+    order = np.argsort(top[:, 0] - top[:, -1], kind="stable")
     chosen: list[int] = []
     seen: dict[int, int] = {}
     for row in order.tolist():

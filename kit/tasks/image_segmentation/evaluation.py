@@ -3,7 +3,7 @@
     pictures/street/001.jpg     masks/street/001.png
 
 A mask has the name of its picture, except for the suffix. It is a PNG whose pixels are indices
-of classes, in one channel or by a palette; `kit.images.masks.IGNORED` marks pixels of no class.
+of classes, in one channel or by a palette; `kit.images.masks.choose_ignored` is of no class.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from kit.error_text import shorten_value
 from kit.errors import PictureError
 from kit.images import Picture, decode, hash_picture, open_set, to_array
-from kit.images.masks import IGNORED, Mask, decode_mask
+from kit.images.masks import Mask, choose_ignored, decode_mask
 from kit.images.missing import make_missing_error
 from kit.images.resizing import compute_resized_size, resize_and_crop
 from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice
 from kit.signature import Samples
-from kit.tasks._matching import match_names
+from kit.tasks._matching import check_unshared, match_names
 from kit.tasks.evaluation import EvaluationContext, EvaluationSet
 from kit.tasks.image_classification.evaluation import Pictures, open_pictures
 
@@ -130,7 +130,9 @@ def _find_masks(pictures: Sequence[Picture], folder: Path, left_out: int) -> tup
             f"a mask has its picture's name: {_stem(missing[0])}.png; or leave out --labels",
             left_out=left_out,
         )
-    return tuple(masks[name] for name in names if name is not None)
+    chosen = [masks[name] for name in names if name is not None]
+    check_unshared([picture.name for picture in pictures], [mask.name for mask in chosen])
+    return tuple(chosen)
 
 
 def _stem(name: str) -> str:
@@ -151,10 +153,11 @@ def _place(indices: Image, image: Image, pre: Preprocessing, mask: str, picture:
 
 
 def _check_classes(mask: Mask, classes: int, name: str) -> None:
-    wrong = mask[(mask != IGNORED) & ((mask < 0) | (mask >= classes))]
+    ignored = choose_ignored(classes)
+    wrong = mask[(mask != ignored) & ((mask < 0) | (mask >= classes))]
     if wrong.size:
         raise PictureError(
             f"the mask {name} has the class {wrong[0]}, but the model has the classes 0 to "
-            f"{classes - 1}, and {IGNORED} for pixels of none",
+            f"{classes - 1}, and {ignored} for pixels of none",
             "save the indices of the model's own classes",
         )

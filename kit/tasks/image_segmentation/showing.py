@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.images.masks import choose_ignored
 from kit.images.preprocess import to_pixels
 from kit.signature import Samples
 from kit.tasks.answers import AnswerContext, ShownAnswer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MASK, OVERLAY = "mask", "overlay"
-_PALETTE_SIZE = 256  # classes of a mask in PNG with a palette
+_PALETTE_SIZE = 256  # indices of a mask in PNG with a palette, of which one is of no class
 _OPACITY = 0.5  # of the colours on the picture
 
 
@@ -54,14 +55,14 @@ def show_classes(answer: Samples, context: AnswerContext) -> ShownAnswer:
 def draw_mask(answer: Samples, sample: Samples, context: AnswerContext) -> Mapping[str, bytes]:
     """Return the class of each pixel of the input as PNG, and its colours on the picture.
 
-    The mask is what `kit eval --labels` takes: indices, with a palette up to 256 classes.
+    The mask is what `kit eval --labels` takes: indices, with a palette up to 255 classes.
     """
     from PIL import Image as Pillow
 
     preprocessing = context.inputs.preprocessing
     assert preprocessing is not None  # tasks of pictures have it
     indices = resize_logits(answer.arrays[0][0], preprocessing.sides).argmax(0)
-    if context.inputs.classes > _PALETTE_SIZE:
+    if choose_ignored(context.inputs.classes) >= _PALETTE_SIZE:
         return {MASK: _encode(Pillow.fromarray(indices.astype(np.uint16)))}
     mask = Pillow.fromarray(indices.astype(np.uint8))
     mask.putpalette(choose_colours().reshape(-1).tolist())

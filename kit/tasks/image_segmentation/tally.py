@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.comparison import SqnrSum
-from kit.images.masks import IGNORED, Mask
+from kit.images.masks import Mask, choose_ignored
 from kit.results.accuracy import Metric
 from kit.signature import AnyArray, Samples
 from kit.tasks.evaluation import Tally
@@ -67,7 +67,7 @@ def resize_logits(logits: AnyArray, size: tuple[int, ...]) -> AnyArray:
 
 def count_classes(mask: Mask, answer: NDArray[np.intp], classes: int) -> Counts:
     """Return how many pixels of each class were given each class, [classes, classes]."""
-    counted = mask != IGNORED
+    counted = mask != choose_ignored(classes)
     pairs = classes * mask[counted] + answer[counted]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 

@@ -26,7 +26,7 @@ from kit.errors import PictureError
 from kit.images.archive import Read
 from kit.images.missing import make_missing_error
 from kit.images.sets import list_files
-from kit.tasks._matching import match_names
+from kit.tasks._matching import check_unshared, match_names
 
 JSON, TEXT = ".json", ".txt"
 _MAX_BOXES = 10_000  # of a picture
@@ -216,7 +216,7 @@ def read_texts(folder: Path, pictures: Sequence[str], inputs: ModelInputs) -> li
         inputs: of the model.
 
     Raises:
-        PictureError: no picture has a file.
+        PictureError: no picture has a file, or two have one.
     """
     listed = list_files(folder, "text files with boxes")
     files = {name: read for name, read in listed.items() if name.endswith(TEXT)}
@@ -229,6 +229,7 @@ def read_texts(folder: Path, pictures: Sequence[str], inputs: ModelInputs) -> li
             f"{plain[0]}{TEXT} has those of {pictures[0]}; --labels FILE.json takes COCO's",
         )
     names = [None if stem is None else stems[stem] for stem in matches]
+    check_unshared(pictures, names)
     return [
         _no_boxes if name is None else partial(_read_text, name, files[name], inputs)
         for name in names
@@ -273,7 +274,7 @@ def _parse_line(
         )
     if not all(map(math.isfinite, (x, y, width, height))) or min(width, height) < 0:
         raise PictureError(f"{where} is no box", _TEXT_HINT)
-    if max(x, y, width, height) > 2:
+    if max(x, y, width, height) > 2 or min(x, y) < 0:
         raise PictureError(f"{where} is not in shares of the picture", _TEXT_HINT)
     left, top = (x - width / 2) * size[0], (y - height / 2) * size[1]
     wide, high = width * size[0], height * size[1]

@@ -63,11 +63,6 @@ def adapt_outputs(model: nn.Module, name: str = "the network") -> nn.Module:
     return replace_forward(model, _run_heads)
 
 
-def is_library_detector(model: nn.Module) -> bool:
-    """Return whether a network is one of torchvision's detectors."""
-    return _find_kind(model) is not None
-
-
 def _find_kind(model: nn.Module) -> str | None:
     """Return the class of torchvision's that a network is of, without importing torchvision."""
     kinds = [k for k in type(model).__mro__ if k.__module__.startswith(_TORCHVISION)]

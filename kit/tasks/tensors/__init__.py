@@ -51,7 +51,7 @@ class TensorTask(Task):
                 )
         if recipe.quantize == "qat":
             raise RecipeError(
-                "quantize = 'qat' trains with pictures, which the task tensors has not",
+                "quantize = 'qat' trains with pictures, and the task tensors has none",
                 "use --quantize static",
             )
 

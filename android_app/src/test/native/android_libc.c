@@ -1,4 +1,4 @@
-// What Android's C library has and glibc has not, or has with other values, for libraries of an
+// What Android's C library has and glibc lacks or has with other values, for libraries of an
 // Android archive that a desktop's Java loads in tests. All other functions go on to glibc's, by
 // jumps that `android_app/natives.py` writes. The values are those of bionic's headers:
 // https://android.googlesource.com/platform/bionic/+/refs/heads/main/libc/include/

@@ -12,17 +12,17 @@ ROOT = Path(__file__).parents[1]
 _VERBS = """
     abandon abbreviate accept adapt add advise apply arrange ask assemble assess assume attach
     augment bound break build calibrate call cast check choose clean clear collect compare
-    compensate compile complete compose compute confirm convert copy correct count create decode
-    decompose defer dequantize derive describe divert document draw drop dump echo emulate encode
-    end enforce escape estimate evaluate examine explain export fetch fill find fingerprint fit fix
-    flush fold forget format gather get give group guard hash hold identify ignore import index
-    install join judge keep lay leave list load locate lock log lower make map mark match measure
-    merge move name narrow number open optimize order pack pair parse patch pause place predict
-    prepare print pulse put quantize quote raise rank read recognize recover refer refuse remove
-    render repair replace report require reset resize resolve restore round run sample save scale
-    scan seal search select send separate set shorten show sign silence skip split spread stack
-    stage standardize start store suggest sweep tabulate take thin train translate transpose unfold
-    uninstall unpack use verify wait warn widen write
+    compensate compile complete compose compute confirm convert copy correct count create crop
+    decode decompose defer dequantize derive describe divert document draw drop dump echo emulate
+    encode end enforce escape estimate evaluate examine explain export fetch fill find fingerprint
+    fit fix flush fold forget format gather get give group guard hash hold identify ignore import
+    index install join judge keep lay leave list load locate lock log lower make map mark match
+    measure merge move name narrow number open optimize order pack pair parse patch pause place
+    predict prepare print pulse put quantize quote raise rank read recognize recover refer refuse
+    remove render repair replace report require reset resize resolve restore round run sample save
+    scale scan seal search select send separate set shorten show sign silence skip split spread
+    stack stage standardize start store suggest sweep tabulate take thin train translate transpose
+    unfold uninstall unpack use verify wait warn widen write
 """
 VERBS = frozenset(_VERBS.split())
 # Functions that answer yes or no read as a statement about their argument.

@@ -13,9 +13,11 @@ from conftest import FAST
 import kit
 from kit import formats
 from kit.bench import measure
-from kit.errors import RecipeError
+from kit.errors import BuildError, RecipeError
 from kit.pipeline import explain
 from kit.quantize.half import cast_to_half
+from kit.quantize.options import Options
+from kit.quantize.weight_only import quantize_weights
 from kit.signature import TensorSpec
 
 FORMATS = [n for n in formats.list_formats() if "fp16" in formats.get_format(n).precisions]
@@ -121,6 +123,23 @@ def test_constants_that_a_converter_multiplies_stay_finite(name, tmp_path):
     (value,) = session.read(session.bind((example.numpy(),))())
     with torch.no_grad():
         np.testing.assert_allclose(value, half(example).numpy(), rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_scales_of_int4_weights_beyond_half_precision_are_refused(tmp_path):
+    pytest.importorskip("litert_torch")
+    example = torch.rand(1, 32)
+    model = torch.nn.Sequential(torch.nn.Linear(32, 4)).eval()
+    with torch.no_grad():
+        model[0].weight.mul_(1e7)
+    options = Options("per-channel", 1.0, weight_bits=4)
+    traced = torch.fx.symbolic_trace(model)
+    graph = quantize_weights(traced, (example,), options, computes_in_int8=False)
+    with pytest.raises(
+        BuildError, match=r"needs scales up to .* in float16, up to 65504"
+    ) as caught:
+        formats.get_format("litert").export(graph, (example,), tmp_path / "int4.tflite")
+    assert "--keep-float" in caught.value.hint
 
 
 def test_explain_says_what_is_half():

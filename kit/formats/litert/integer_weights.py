@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.errors import BuildError
 from kit.formats.litert.flatbuffer import (
     Model,
     Subgraph,
@@ -44,8 +45,8 @@ def store_integers(model: Model, weights: Sequence[StoredWeight]) -> None:
         weights: of layers that the file has in float.
 
     Raises:
-        BuildError: one is not in the file as the graph has it, or the file computes its layer with
-            an operator that takes no int4 weights.
+        BuildError: one is not in the file as the graph has it, the file computes its layer with an
+            operator that takes no int4 weights, or a scale of int4 weights is beyond float16.
     """
     channels = [one for one in weights if one.bits == 8]
     if channels:
@@ -97,12 +98,24 @@ def _store_groups(model: Model, weights: Sequence[StoredWeight]) -> None:
 
 
 def _quantize(model: Model, graph: Subgraph, tensor: Tensor, weight: StoredWeight) -> None:
-    """Turn a float constant [out, in] into an int4 one with blocks."""
+    """Turn a float constant [out, in] into an int4 one with blocks.
+
+    Raises:
+        BuildError: a scale is beyond float16.
+    """
+    with np.errstate(over="ignore"):
+        halves = weight.scales.astype(np.float16)
+    if not np.isfinite(halves).all():
+        raise BuildError(
+            f"{weight.name} needs scales up to {weight.scales.max():g}, and LiteRT stores those of "
+            f"int4 weights in float16, up to {np.finfo(np.float16).max:g}",
+            "name the layer with --keep-float, or leave the precision out of --precision",
+        )
     schema = import_schema()
     content, scales = schema.BufferT(), schema.BufferT()
     nibbles = weight.values.reshape(-1).view(np.uint8) & 0x0F
     content.data = nibbles[0::2] | (nibbles[1::2] << 4)
-    scales.data = weight.scales.astype(np.float16).reshape(-1).view(np.uint8)
+    scales.data = halves.reshape(-1).view(np.uint8)
     model.buffers += [content, scales]
     table = schema.TensorT()
     table.name, table.type = tensor.name + b"_scales", schema.TensorType.FLOAT16

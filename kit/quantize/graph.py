@@ -52,6 +52,7 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     examples = None if given is None else as_examples(given)
     traced = _traced(standardize(model.eval()), examples)
     _drop_dropout(traced)
+    _call_functions(traced)
     _call_once(traced)
     paddings.number_paddings(traced)
     paddings.fold_paddings(traced)
@@ -151,6 +152,21 @@ def _drop_dropout(traced: GraphModule) -> None:
         if isinstance(module, kinds) or type(module) is nn.Identity:  # a subclass may compute
             node.replace_all_uses_with(node.args[0])
             traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+
+
+def _call_functions(traced: GraphModule) -> None:
+    """Call `torch.flatten` for `nn.Flatten`, which torch.ao only calls with float tensors."""
+    import torch
+    from torch import nn
+
+    modules = dict(traced.named_modules())
+    for node in traced.graph.nodes:
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if type(module) is nn.Flatten and not node.kwargs:
+            node.op, node.target = "call_function", torch.flatten
+            node.args = (*node.args, module.start_dim, module.end_dim)
     traced.delete_all_unused_submodules()
     traced.recompile()
 

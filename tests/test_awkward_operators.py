@@ -30,10 +30,24 @@ class Attentive(Clamped):
     def forward(self, x):
         values = self.first(x).flatten(2)
         return self.last((values.softmax(-1) * values).sum(-1))
+
+
+class Line(Clamped):
+    # All biases of a layer are equal, as those of a detector's classes before training.
+    def __init__(self):
+        super().__init__()
+        self.middle = nn.Conv1d(8, 8, 3)
+        self.middle.bias.data.fill_(-2.0)
+
+    def forward(self, x):
+        return self.last(self.middle(self.first(x).flatten(2)).mean(2))
 """
 
 
-@pytest.mark.parametrize(("network", "name"), [("Clamped", "torchscript"), ("Attentive", "litert")])
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [("Clamped", "torchscript"), ("Attentive", "litert"), ("Line", "litert")],
+)
 def test_float_and_int8_files_compute_what_the_network_does(network, name, tmp_path) -> None:
     if name == "litert" and find_spec("litert_torch") is None:
         pytest.skip("the extra litert is not installed")

@@ -20,7 +20,7 @@ from kit.formats.litert.integer_weights import store_integers
 from kit.formats.litert.placed_encodings import check_encodings
 from kit.formats.litert.quantized_graph import unfold_constants
 from kit.formats.litert.transposed import crop_outputs
-from kit.formats.litert.wide_biases import widen_biases
+from kit.formats.litert.wide_biases import spread_equal_biases, widen_biases
 from kit.formats.stored_weights import drop_input_quantizers, list_stored, take_integer_weights
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def export_model(
         store_integers(file, stored)
         encodings = GraphEncodings((), list_stored(stored))
     check_encodings(file, encodings)
+    spread_equal_biases(file)
     widen_biases(file)
     compute_in_float(file)
     if restored is not None:

@@ -45,13 +45,13 @@ class Gate:
     def explain_failure(self, row: GateRow) -> list[str]:
         """Return a sentence for each limit that a file exceeds."""
         sentences = []
-        drop, most = row.drop, self.max_drop
-        if most is not None and drop is not None and drop > most + _ROUNDING:
-            sentences.append(f"{row.name} loses {drop:.2f} points, the limit is {most:g}")
-        least = self.min_agreement
-        if least is not None and row.agreement < least - _ROUNDING:
+        drop, max_drop = row.drop, self.max_drop
+        if max_drop is not None and drop is not None and drop > max_drop + _ROUNDING:
+            sentences.append(f"{row.name} loses {drop:.2f} points, the limit is {max_drop:g}")
+        minimum = self.min_agreement
+        if minimum is not None and row.agreement < minimum - _ROUNDING:
             sentences.append(
-                f"{row.name} agrees on {row.agreement:.1f} %, the limit is {least:g} %"
+                f"{row.name} agrees on {row.agreement:.1f} %, the limit is {minimum:g} %"
             )
         return sentences
 

@@ -119,12 +119,12 @@ def fit_biases(model: GraphModule, encodings: Encodings, activation_bits: int = 
 def _raise(encoding: Encoding, smallest: list[Tensor]) -> Encoding:
     import torch
 
-    least = torch.stack(smallest).amax(0)
+    minimum = torch.stack(smallest).amax(0)
     scales = torch.tensor(encoding.scales, dtype=torch.float64)
-    if len(scales) not in (1, len(least)):
+    if len(scales) not in (1, len(minimum)):
         return encoding  # placing it fails, and says why
-    least = least if len(scales) == len(least) else least.amax().reshape(1)
-    raised = tuple(torch.maximum(scales, least).tolist())
+    minimum = minimum if len(scales) == len(minimum) else minimum.amax().reshape(1)
+    raised = tuple(torch.maximum(scales, minimum).tolist())
     return encoding if raised == encoding.scales else encoding.model_copy(update={"scales": raised})
 
 
@@ -143,8 +143,8 @@ def raise_scales(observer: Observer, smallest: Tensor | None) -> Observer:
 
     def compute() -> tuple[Tensor, Tensor]:
         scales, zeros = observed()
-        least = smallest if scales.numel() == len(smallest) else smallest.amax()
-        return torch.maximum(scales, least.to(scales)), zeros
+        minimum = smallest if scales.numel() == len(smallest) else smallest.amax()
+        return torch.maximum(scales, minimum.to(scales)), zeros
 
     observer.__dict__["calculate_qparams"] = compute
     return observer
